@@ -1,0 +1,13 @@
+"""Attacks that look for images a classifier gets wrong.
+
+All are called alike, `attack(model, images, labels)`, on images in [0, 1].
+"""
+
+from supcon_tf.attacks.autoattack_art import AutoAttackART
+from supcon_tf.attacks.fgsm import FGSM
+from supcon_tf.attacks.pgd import PGD
+from supcon_tf.attacks.random_noise import RandomNoise
+from supcon_tf.attacks.square import Square
+from supcon_tf.attacks.transfer import Transfer
+
+__all__ = ["FGSM", "PGD", "AutoAttackART", "RandomNoise", "Square", "Transfer"]

@@ -1,0 +1,98 @@
+"""The AutoAttack of adversarial-robustness-toolbox, which is not the standard one."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.attacks.base import Attack
+from supcon_tf.attacks.slots import Slots
+from supcon_tf.attacks.target import Target, logits_function
+from supcon_tf.errors import UserError
+
+
+class AutoAttackART(Attack):
+    """The ensemble that adversarial-robustness-toolbox (ART) calls AutoAttack.
+
+    It is NOT the standard AutoAttack of Croce and Hein: its members are untargeted
+    (see `members`), there is no targeted APGD and no FAB. Never put its figures beside
+    RobustBench's. Slow: hundreds of passes for every image that stands.
+
+    Args:
+        epsilon: radius of the ball in [0, 1] pixel units, above 0.
+        norm: "linf" or "l2".
+        seed: of NumPy's global generator, which ART draws from; its state is put back
+            afterwards. The draws depend on the batch.
+
+    Raises:
+        UserError: if a value is not allowed, or, on a call, if ART is not installed
+            or the model has fewer than three classes.
+
+    Example:
+
+    ```python
+    attack = AutoAttackART(epsilon=8 / 255)
+    print(attack.members)
+    accuracy = attack.survivors(model, images, labels).mean()
+    ```
+
+    Reference:
+        Nicolae et al. 2018, arXiv 1807.01069; the standard ensemble: Croce and Hein
+        2020, arXiv 2003.01690.
+    """
+
+    members = ("apgd_ce", "apgd_dlr", "deepfool", "square")
+
+    def __init__(
+        self, *, epsilon: float = 8 / 255, norm: str = "linf", seed: int = 0
+    ) -> None:
+        # The DLR loss makes the base class refuse fewer than three classes.
+        super().__init__(epsilon=epsilon, norm=norm, loss="dlr", seed=seed)
+        if self.epsilon == 0:
+            raise UserError("epsilon must be above 0. Received: 0")
+
+    @property
+    def rounds(self) -> int:
+        return 1
+
+    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
+        attack = self._make_attack(target, slots.origin.shape[1:], len(slots))
+        state = np.random.get_state()
+        np.random.seed(self.seed % 2**32)
+        try:
+            images = attack.generate(x=slots.origin.numpy(), y=slots.labels)
+        finally:
+            np.random.set_state(state)
+        return tf.constant(images, tf.float32)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"members": list(self.members), "seed": self.seed}
+
+    def _make_attack(
+        self, target: Target, shape: tuple[int, ...], batch_size: int
+    ) -> Any:
+        try:
+            import multiprocess  # noqa: F401
+            from art.attacks.evasion import AutoAttack
+            from art.estimators.classification import TensorFlowV2Classifier
+        except ImportError as error:
+            raise UserError(
+                "autoattack_art needs adversarial-robustness-toolbox: "
+                f"pip install 'supcon-tf[attacks]'. Received: {error}"
+            ) from error
+        logits = logits_function(target.model)
+        estimator = TensorFlowV2Classifier(
+            model=lambda images, training=False: logits(tf.cast(images, tf.float32)),
+            nb_classes=target.classes,
+            input_shape=tuple(shape),
+            loss_object=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
+            clip_values=(0.0, 1.0),
+        )
+        return AutoAttack(
+            estimator,
+            norm=np.inf if self.norm == "linf" else 2,
+            eps=self.epsilon,
+            # APGD starts with steps of twice epsilon and halves them itself.
+            eps_step=2 * self.epsilon,
+            batch_size=batch_size,
+        )

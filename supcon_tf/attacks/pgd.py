@@ -1,0 +1,155 @@
+"""Projected gradient descent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.attacks.base import Attack
+from supcon_tf.attacks.bounds import steepest_direction, uniform_in_unit_ball
+from supcon_tf.attacks.inputs import Inputs, check_count, check_number
+from supcon_tf.attacks.slots import Slots
+from supcon_tf.attacks.target import Target
+from supcon_tf.errors import UserError
+
+
+class PGD(Attack):
+    """Projected gradient descent: repeated steps, each back into the epsilon ball.
+
+    `x <- project(x + step_size * direction(gradient of the loss at x))`, where the
+    direction is the sign (linf) or the gradient over its length (l2). Every iterate
+    counts, a random start too, so an image is done with once one fools the model.
+
+    Args:
+        epsilon: radius of the ball in [0, 1] pixel units.
+        steps: gradient steps of each restart.
+        step_size: length of a step in [0, 1] pixel units; None: `epsilon / 4`.
+        restarts: random starts; images that are fooled take no further one.
+        random_start: start uniformly in the ball rather than at the image.
+        norm: "linf" or "l2".
+        loss: what is maximised: "ce" (cross-entropy), "cw" (margin) or "dlr". If
+            targeted, "ce" of the target is minimised, "cw" is the target's margin,
+            and "dlr" is refused.
+        targeted: whether labels are targets.
+        seed: of the random starts.
+        early_stop: False takes every image through all steps and returns, of those
+            iterates that fool the model, the one with the highest loss. Images that
+            shall transfer to another model need it; `survivors` doesn't change.
+
+    Raises:
+        UserError: if a value is not allowed, or restarts would all be the same.
+
+    Example:
+
+    ```python
+    attack = PGD(epsilon=4 / 255, steps=20)
+    adversarial = attack(model, images, labels)
+    accuracy = attack.survivors(model, images, labels).mean()
+    ```
+
+    Reference:
+        Madry et al. 2018, arXiv 1706.06083, section 2.1.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 8 / 255,
+        steps: int = 20,
+        step_size: float | None = None,
+        restarts: int = 1,
+        random_start: bool = True,
+        norm: str = "linf",
+        loss: str = "ce",
+        targeted: bool = False,
+        seed: int = 0,
+        early_stop: bool = True,
+    ) -> None:
+        super().__init__(
+            epsilon=epsilon,
+            norm=norm,
+            loss=loss,
+            targeted=targeted,
+            seed=seed,
+            early_stop=early_stop,
+        )
+        self.steps = check_count("steps", steps)
+        self.restarts = check_count("restarts", restarts)
+        self.random_start = random_start
+        self.step_size = (
+            self.epsilon / 4
+            if step_size is None
+            else check_number("step_size", step_size)
+        )
+        if self.restarts > 1 and not random_start:
+            raise UserError(
+                "more than one of restarts needs random_start=True. "
+                f"Received: restarts={restarts}, random_start=False"
+            )
+
+    @property
+    def rounds(self) -> int:
+        # A restart judges its start and the result of each step.
+        return self.restarts * (self.steps + 1)
+
+    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
+        direction = steepest_direction(slots.gradient, self.norm)
+        stepped = slots.candidate + self.step_size * direction
+        starting = np.flatnonzero(slots.rounds % (self.steps + 1) == 0)
+        if not len(starting):
+            return stepped
+        start = tf.gather(slots.origin, starting)
+        if self.random_start:
+            start += self.epsilon * uniform_in_unit_ball(
+                slots.origin.shape[1:],
+                self.norm,
+                seed=self.seed,
+                identities=slots.identities[starting],
+                rounds=slots.rounds[starting],
+            )
+        return tf.tensor_scatter_nd_update(stepped, starting[:, None], start)
+
+    def wants_gradient(self, rounds: np.ndarray) -> np.ndarray:
+        return rounds % (self.steps + 1) != self.steps
+
+    def counts(self, rounds: np.ndarray) -> np.ndarray:
+        # Without a random start round 0 is the clean image, which is no attack.
+        return np.logical_or(self.random_start, rounds > 0)
+
+    def gradients(
+        self, model: Callable, images: Any, labels: Any, *, batch_size: int = 128
+    ) -> np.ndarray:
+        """The objective's gradient at the images themselves, as the attack sees it.
+
+        Zeros or values that are not finite tell of masked gradients.
+
+        Args:
+            model, images, labels, batch_size: as for `__call__`.
+
+        Returns:
+            (N, H, W, C) float32.
+
+        Raises:
+            UserError: as for `__call__`.
+        """
+        inputs = Inputs.checked(images, labels)
+        target = self._target(model, inputs)
+        result = np.zeros_like(inputs.images)
+        for start in range(0, len(inputs), check_count("batch_size", batch_size)):
+            batch = slice(start, start + batch_size)
+            result[batch] = target.judge(
+                tf.constant(inputs.images[batch]), inputs.labels[batch], gradient=True
+            ).gradient.numpy()
+        return result
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "steps": self.steps,
+            "step_size": self.step_size,
+            "restarts": self.restarts,
+            "random_start": self.random_start,
+            "loss": self.loss,
+            "targeted": self.targeted,
+            "seed": self.seed,
+        }

@@ -1,0 +1,439 @@
+"""All that a run needs to know, in frozen dataclasses that are validated once.
+
+Each field carries its help text and its allowed values (`supcon_tf.options`), so that
+the command line, the error messages and this file can't drift apart.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from supcon_tf.errors import UserError
+from supcon_tf.options import option, options_of, validate_options
+
+ATTACKS = (
+    "fgsm",
+    "pgd",
+    "pgd_cw",
+    "pgd_dlr",
+    "noise",
+    "transfer",
+    "square",
+    "autoattack_art",
+)
+STAGES = ("pretrain", "finetune")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are divided. Nothing is ever tuned on test."""
+
+    dataset: str = option(
+        "digits",
+        "digits (bundled with scikit-learn), folder (own images below --data_dir: "
+        "train/CLASS/*.png|jpg and, if there, test/CLASS/...), or the name of any "
+        "classification data set of tensorflow-datasets, such as cifar100",
+    )
+    data_dir: str = option(
+        "",
+        "folder of the images, or of tensorflow-datasets' prepared data (its own "
+        "default if empty)",
+        affects_weights=False,
+    )
+    image_size: int = option(
+        0,
+        "height and width in pixels that images are resized to; 0 keeps the size of "
+        "the data set (digits: 32), which must then be one size",
+        minimum=0,
+        maximum=1024,
+    )
+    limit_train: int = option(
+        0,
+        "use this many training images, class-balanced and seeded, counted before the "
+        "validation share is taken; 0 = all",
+        minimum=0,
+    )
+    limit_test: int = option(
+        0, "use this many test images, class-balanced and seeded; 0 = all", minimum=0
+    )
+    validation_share: float = option(
+        0.1,
+        "share of the training images held out for validation",
+        minimum=0,
+        below=1,
+    )
+    test_share: float = option(
+        0.2,
+        "share held out for test where the data comes without a test split",
+        above=0,
+        below=1,
+    )
+    split_seed: int = option(
+        0,
+        "seed of every choice of images (limits, validation, held-out test); separate "
+        "from --seed, so that runs that differ by seed share their test images",
+        minimum=0,
+    )
+    cache_gib: float = option(
+        4.0,
+        "decoded images are kept in memory up to this size (GiB), else read from a "
+        "memory-mapped file on disk",
+        minimum=0,
+        affects_weights=False,
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: ResNet-18, projection head, classifier."""
+
+    width: int = option(
+        64,
+        "channels of the first stage of ResNet-18 (64 is the standard network)",
+        minimum=1,
+        maximum=1024,
+    )
+    stem: str = option(
+        "small",
+        "small: 3x3 convolution, no pooling (images up to 64 pixels); imagenet: 7x7 "
+        "convolution of stride 2 and max-pooling",
+        choices=("small", "imagenet"),
+    )
+    projection_dim: int = option(
+        128, "dimension of the projection head's output", minimum=1
+    )
+    contrastive_input: str = option(
+        "features",
+        "what the contrastive losses act on",
+        choices=("features", "projection"),
+    )
+    classifier_input: str = option(
+        "features", "what the classifier reads", choices=("features", "projection")
+    )
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Constants of the losses; their weights belong to the stages."""
+
+    temperature: float = option(
+        0.1, "temperature of the supervised contrastive loss", above=0
+    )
+    supcon_variant: str = option(
+        "out",
+        "supervised contrastive loss with the sum over positives outside or inside "
+        "the logarithm",
+        choices=("out", "in"),
+    )
+    positive_margin: float = option(
+        0.8,
+        "cosine that pairs of one class are pulled above by the margin loss",
+        minimum=-1,
+        maximum=1,
+    )
+    negative_margin: float = option(
+        0.2,
+        "cosine that pairs of two classes are pushed below by the margin loss",
+        minimum=-1,
+        maximum=1,
+    )
+    hinge_margin: float = option(
+        1.0, "margin of the multiclass hinge loss, in logit units", above=0
+    )
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of training. A stage with 0 epochs is skipped."""
+
+    epochs: int = option(10, "epochs of this stage; 0 skips it", minimum=0)
+    learning_rate: float = option(0.1, "peak learning rate of this stage", above=0)
+    warmup_epochs: float = option(
+        1.0, "epochs until the peak learning rate; cut to the stage", minimum=0
+    )
+    schedule: str = option(
+        "cosine",
+        "learning rate after warm-up: constant, cosine (to 0), one_cycle (from 1/25 "
+        "of the peak, then to 0), or continue (finetune only: one schedule over both "
+        "stages, with the peak, warm-up and form of pretrain)",
+        choices=("constant", "cosine", "one_cycle", "continue"),
+    )
+    augmentation: str = option(
+        "crop_flip",
+        "how training images are varied",
+        choices=("none", "crop_flip", "simclr", "randaugment"),
+    )
+    views: int = option(
+        1, "augmented views of each image in a batch", minimum=1, maximum=2
+    )
+    cross_entropy_weight: float = option(1.0, "weight of cross-entropy", minimum=0)
+    supcon_weight: float = option(
+        0.0, "weight of the supervised contrastive loss", minimum=0
+    )
+    margin_weight: float = option(
+        0.0, "weight of the margin contrastive loss", minimum=0
+    )
+    hinge_weight: float = option(
+        0.0, "weight of the multiclass hinge loss on the logits", minimum=0
+    )
+    freeze_encoder: bool = option(
+        False, "train the heads only, on the encoder's fixed features"
+    )
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The loss parts of this stage that have a weight, by name."""
+        parts = ("cross_entropy", "supcon", "margin", "hinge")
+        weights = {part: float(getattr(self, f"{part}_weight")) for part in parts}
+        return {part: weight for part, weight in weights.items() if weight > 0}
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the trained models are attacked. None of this changes the weights."""
+
+    attacks: tuple[str, ...] = option(
+        ("fgsm",), "attacks, separated by commas", choices=ATTACKS
+    )
+    epsilons: tuple[float, ...] = option(
+        (1.0, 2.0, 4.0, 8.0),
+        "attack strengths, separated by commas: for --norm=linf in 1/255 of the [0,1] "
+        "pixel range (8 means 8/255), for --norm=l2 in [0,1] pixel units",
+        above=0,
+        maximum=255,
+    )
+    norm: str = option("linf", "norm of the perturbation", choices=("linf", "l2"))
+    pgd_steps: int = option(20, "steps of PGD", minimum=1)
+    pgd_restarts: int = option(1, "random restarts of PGD", minimum=1)
+    transfer_from: str = option(
+        "", "run folder whose model makes the images of the transfer attack"
+    )
+    checks_limit: int = option(
+        512,
+        "images of the masking checks (class-balanced, seeded); 0 leaves them out",
+        minimum=0,
+    )
+    split: str = option(
+        "test", "images that are attacked", choices=("test", "validation")
+    )
+    limit: int = option(
+        0, "attack this many images (class-balanced, seeded); 0 = all", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class ProjectorConfig:
+    """TensorBoard's embedding projector."""
+
+    projector_every: int = option(
+        0,
+        "epochs between projector snapshots within a stage; 0 = at its end only",
+        minimum=0,
+        affects_weights=False,
+    )
+    projector_images: int = option(
+        500,
+        "test images in a projector snapshot (class-balanced, seeded); 0 = none",
+        minimum=0,
+        affects_weights=False,
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run.
+
+    Raises:
+        UserError: on construction, if a value is not allowed or two contradict.
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    pretrain: StageConfig = StageConfig(supcon_weight=1.0)
+    finetune: StageConfig = StageConfig(
+        epochs=5, learning_rate=0.02, margin_weight=1.0
+    )
+    evaluation: EvaluationConfig = EvaluationConfig()
+    projector: ProjectorConfig = ProjectorConfig()
+    init_from: str = option(
+        "", "run folder whose pretrained model is the starting point"
+    )
+    seed: int = option(
+        0, "seed of weights, data order and augmentation", minimum=0, maximum=2**31 - 1
+    )
+    deterministic: bool = option(
+        False, "the same bits from the same seed, at some cost in speed"
+    )
+    dtype_policy: str = option(
+        "float32",
+        "arithmetic of training; evaluation is always float32 or better",
+        choices=("float32", "float64", "mixed_bfloat16", "mixed_float16"),
+    )
+    batch_size: int = option(
+        128, "images (not views) in a global batch, over all replicas", minimum=1
+    )
+    classes_per_batch: int = option(
+        0, "classes drawn for each batch; 0 = plain shuffling", minimum=0
+    )
+    momentum: float = option(0.9, "Nesterov momentum of SGD", minimum=0, below=1)
+    weight_decay: float = option(
+        5e-4, "L2 added to the gradient, on kernels only", minimum=0
+    )
+    strategy: str = option(
+        "auto",
+        "auto: mirrored with two or more accelerators, else none",
+        choices=("auto", "none", "mirrored", "multi_worker"),
+        affects_weights=False,
+    )
+    virtual_devices: int = option(
+        0,
+        "split the CPU into this many devices, to try --strategy=mirrored anywhere; "
+        "0 = leave it whole",
+        minimum=0,
+        maximum=16,
+        affects_weights=False,
+    )
+    log_format: str = option(
+        "text",
+        "what is printed for each epoch: text for people, json for machines",
+        choices=("text", "json"),
+        affects_weights=False,
+    )
+
+    def __post_init__(self) -> None:
+        for prefix, section in self.sections():
+            validate_options(section, prefix)
+        _check_across_fields(self)
+
+    def sections(self) -> Iterator[tuple[str, Any]]:
+        """The parts that hold options, each with the prefix of its flags."""
+        yield "", self
+        for name in _SECTIONS:
+            prefix = f"{name}_" if name in STAGES else ""
+            yield prefix, getattr(self, name)
+
+    def flag_values(self) -> dict[str, Any]:
+        """Every option by the name of its flag."""
+        return {
+            prefix + field.name: getattr(section, field.name)
+            for prefix, section in self.sections()
+            for field, _ in options_of(section)
+        }
+
+    @classmethod
+    def from_flag_values(cls, values: dict[str, Any]) -> "Config":
+        """The config of options named as their flags; what is absent stays default."""
+        default = cls()
+        sections = {}
+        for name in _SECTIONS:
+            prefix = f"{name}_" if name in STAGES else ""
+            section = getattr(default, name)
+            sections[name] = dataclasses.replace(
+                section, **_picked(section, prefix, values)
+            )
+        return cls(**sections, **_picked(default, "", values))
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UserError: if it is no JSON, or has a key that no config has.
+        """
+        try:
+            values = json.loads(text)
+            top = {k: v for k, v in values.items() if k not in _SECTIONS}
+            for name in _SECTIONS:
+                section = type(getattr(cls, name))
+                top[name] = section(
+                    **{
+                        key: tuple(value) if isinstance(value, list) else value
+                        for key, value in values.get(name, {}).items()
+                    }
+                )
+            return cls(**top)
+        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            raise UserError(f"this is not a config: {error}") from error
+
+    def changed_weight_fields(self, other: "Config") -> list[str]:
+        """Flags that differ between two configs and change what training gives."""
+        mine, theirs = self.flag_values(), other.flag_values()
+        return [
+            prefix + field.name
+            for prefix, section in self.sections()
+            for field, allowed in options_of(section)
+            if allowed.affects_weights
+            and not isinstance(section, EvaluationConfig)
+            and mine[prefix + field.name] != theirs[prefix + field.name]
+        ]
+
+
+_SECTIONS = tuple(
+    field.name
+    for field in dataclasses.fields(Config)
+    if dataclasses.is_dataclass(field.default)
+)
+
+
+def _picked(section: Any, prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    names = (field.name for field, _ in options_of(section))
+    return {name: values[prefix + name] for name in names if prefix + name in values}
+
+
+def _check_across_fields(config: Config) -> None:
+    loss = config.loss
+    if loss.positive_margin <= loss.negative_margin:
+        raise UserError(
+            "--positive_margin must be above --negative_margin. "
+            f"Received: {loss.positive_margin} and {loss.negative_margin}"
+        )
+    if config.data.dataset == "folder" and not config.data.data_dir:
+        raise UserError("--dataset=folder needs --data_dir. Received: --data_dir=''")
+    classes = config.classes_per_batch
+    if classes and config.batch_size % classes:
+        raise UserError(
+            "--classes_per_batch must divide --batch_size evenly. "
+            f"Received: {classes} and {config.batch_size}"
+        )
+    if config.pretrain.schedule == "continue":
+        raise UserError(
+            "--pretrain_schedule must be one of constant, cosine, one_cycle. "
+            "Received: 'continue'"
+        )
+    if config.pretrain.epochs + config.finetune.epochs == 0:
+        raise UserError(
+            "--pretrain_epochs or --finetune_epochs must be above 0. Received: 0 and 0"
+        )
+    if "transfer" in config.evaluation.attacks and not config.evaluation.transfer_from:
+        raise UserError(
+            "--attacks=transfer needs --transfer_from=RUN_FOLDER. "
+            "Received: --transfer_from=''"
+        )
+    for name in STAGES:
+        _check_stage(name, getattr(config, name), config.model)
+
+
+def _check_stage(name: str, stage: StageConfig, model: ModelConfig) -> None:
+    if stage.epochs == 0:
+        return
+    weights = stage.loss_weights
+    if not weights:
+        raise UserError(
+            f"--{name}_cross_entropy_weight, --{name}_supcon_weight, "
+            f"--{name}_margin_weight or --{name}_hinge_weight must be above 0. "
+            "Received: all 0"
+        )
+    contrastive = [part for part in ("supcon", "margin") if part in weights]
+    # On frozen features only the projection head, if they act on it, can still learn.
+    if stage.freeze_encoder and contrastive and model.contrastive_input == "features":
+        raise UserError(
+            f"--{name}_freeze_encoder leaves --{name}_{contrastive[0]}_weight nothing "
+            f"to train (--contrastive_input=features). "
+            f"Received: True and {weights[contrastive[0]]:g}"
+        )

@@ -1,0 +1,182 @@
+"""RandAugment with parameters of our own drawing and the transforms of keras_cv.
+
+keras_cv's layer of that name draws from a global generator, so that two of them with
+one seed differ; its transforms are pure functions of the parameters they are handed.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from supcon_tf.data.draws import Draws
+
+_PER_IMAGE = 2
+_MAGNITUDE = 0.5
+_DEVIATION = 0.15
+# Solarization adds at most this before it inverts, as in keras_cv.
+_MAX_ADDITION = 110.0
+
+
+class Parameters(NamedTuple):
+    """(B,) float32 each; an operation uses what it needs.
+
+    `strength` and `threshold` lie in [0, 1], `signed` in [-1, 1).
+    """
+
+    strength: tf.Tensor
+    threshold: tf.Tensor
+    signed: tf.Tensor
+
+
+def rand_augment(images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Two operations in a row, drawn for each image, with keras_cv's magnitudes.
+
+    Each is one of ten (AutoContrast, Equalization, Solarization, colour degeneration,
+    contrast, brightness, shear and translation in x and y) or, with probability 1/11,
+    none. Magnitudes follow keras_cv's defaults, magnitude 0.5 and deviation 0.15:
+
+    - strength ~ N(0.5, 0.15), clipped to [0, 1]: of colour degeneration; of shear,
+      with a random sign; times 110, what solarization adds;
+    - threshold of solarization: 255 N(0.5, 0.15), clipped to [0, 255];
+    - uniform in [-0.5, 0.5): contrast (1 + it), brightness (255 times it added),
+      translation (in parts of the side).
+
+    Pixels from outside an image are reflected.
+
+    Args:
+        images: (B, H, W, 3) float32 in [0, 1].
+        draws: of the global batch.
+
+    Returns:
+        (B, H, W, 3) float32 in [0, 1].
+
+    Reference:
+        https://arxiv.org/abs/1909.13719; `keras_cv.layers.RandAugment`.
+    """
+    pixels = images * 255.0
+    for _ in range(_PER_IMAGE):
+        operation = draws.integers(0, len(OPERATIONS) + 1)
+        strength = draws.normal(_MAGNITUDE, _DEVIATION)
+        threshold = draws.normal(1.0 - _MAGNITUDE, _DEVIATION)
+        parameters = Parameters(
+            tf.clip_by_value(strength, 0.0, 1.0),
+            tf.clip_by_value(threshold, 0.0, 1.0),
+            draws.uniform(-1.0, 1.0),
+        )
+        pixels = _apply_drawn(pixels, operation, parameters)
+    return tf.clip_by_value(pixels / 255.0, 0.0, 1.0)
+
+
+def _apply_drawn(
+    images: tf.Tensor, operation: tf.Tensor, parameters: Parameters
+) -> tf.Tensor:
+    """Hands each operation the images that drew it; the last number means none."""
+    places = tf.dynamic_partition(
+        tf.range(tf.shape(images)[0]), operation, len(OPERATIONS) + 1
+    )
+    results = []
+    for where, name in zip(places[:-1], OPERATIONS, strict=True):
+        mine = Parameters(*(tf.gather(values, where) for values in parameters))
+        results.append(apply(name, tf.gather(images, where), mine))
+    results.append(tf.gather(images, places[-1]))
+    return tf.reshape(tf.dynamic_stitch(places, results), tf.shape(images))
+
+
+def apply(name: str, images: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """One of `OPERATIONS` on (B, H, W, 3) float32 images in [0, 255]."""
+    layer = _layers()[name]
+    if name == "equalize":
+        return _equalize(layer, images)
+    return layer.augment_images(images, OPERATIONS[name](parameters))
+
+
+def _equalize(layer: Any, images: tf.Tensor) -> tf.Tensor:
+    # One image more, since the layer fails on none; rounded, since it truncates, and
+    # 127 / 255 * 255 may fall a little short.
+    padded = tf.pad(tf.round(images), [[0, 1], [0, 0], [0, 0], [0, 0]])
+    with _without_warnings("tensorflow"):
+        return layer.augment_images(padded, None)[:-1]
+
+
+@contextmanager
+def _without_warnings(name: str) -> Iterator[None]:
+    """Equalization is traced with a remark on its speed that no user can act upon."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _shears(parameters: Parameters) -> tf.Tensor:
+    return (parameters.strength * tf.sign(parameters.signed))[:, None]
+
+
+def _shifts(parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
+    """Translations along one axis, and none along the other."""
+    shifts = _MAGNITUDE * parameters.signed[:, None]
+    return shifts, tf.zeros_like(shifts)
+
+
+def _translate_x(parameters: Parameters) -> dict[str, tf.Tensor]:
+    shifts, still = _shifts(parameters)
+    return {"width_translations": shifts, "height_translations": still}
+
+
+def _translate_y(parameters: Parameters) -> dict[str, tf.Tensor]:
+    shifts, still = _shifts(parameters)
+    return {"width_translations": still, "height_translations": shifts}
+
+
+def _per_image(values: tf.Tensor) -> tf.Tensor:
+    return values[:, None, None, None]
+
+
+# What keras_cv calls the transformation of each operation, in the order of the draw.
+OPERATIONS: dict[str, Callable[[Parameters], Any]] = {
+    "auto_contrast": lambda p: None,
+    "equalize": lambda p: None,
+    "solarize": lambda p: {
+        "additions": _per_image(_MAX_ADDITION * p.strength),
+        "thresholds": _per_image(255.0 * p.threshold),
+    },
+    "color": lambda p: _per_image(p.strength),
+    "contrast": lambda p: _per_image(1.0 + _MAGNITUDE * p.signed),
+    "brightness": lambda p: _per_image(255.0 * _MAGNITUDE * p.signed),
+    "shear_x": lambda p: {"shear_x": _shears(p), "shear_y": None},
+    "shear_y": lambda p: {"shear_x": None, "shear_y": _shears(p)},
+    "translate_x": _translate_x,
+    "translate_y": _translate_y,
+}
+
+
+@functools.cache
+def _layers() -> dict[str, Any]:
+    """keras_cv's layer of each operation; their own random factors are never used."""
+    # It takes seconds to import, and only this policy needs it.
+    from keras_cv import layers
+
+    # A dtype of their own, or a mixed precision policy would lower that of the pixels;
+    # a seed, or they would make TensorFlow's global generator.
+    common: dict[str, Any] = {"seed": 1, "dtype": "float32"}
+    ranged = {**common, "value_range": (0, 255)}
+    shear = layers.RandomShear(_MAGNITUDE, _MAGNITUDE, **common)
+    translation = layers.RandomTranslation(_MAGNITUDE, _MAGNITUDE, **common)
+    return {
+        "auto_contrast": layers.AutoContrast(**ranged),
+        "equalize": layers.Equalization(**ranged),
+        "solarize": layers.Solarization(**ranged),
+        "color": layers.RandomColorDegeneration(_MAGNITUDE, **common),
+        "contrast": layers.RandomContrast(factor=_MAGNITUDE, **ranged),
+        "brightness": layers.RandomBrightness(factor=_MAGNITUDE, **ranged),
+        "shear_x": shear,
+        "shear_y": shear,
+        "translate_x": translation,
+        "translate_y": translation,
+    }

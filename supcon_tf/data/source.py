@@ -1,0 +1,47 @@
+"""What every source of images offers before anything is decoded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+# read(indices, out) writes image indices[k] into out[k], (H, W, 3) uint8, for every k;
+# the indices are distinct and in any order.
+Reader = Callable[[np.ndarray, np.ndarray], None]
+
+# Decoding fewer images than this takes a few seconds: no progress bar.
+PROGRESS_FROM = 10_000
+
+
+@dataclass(frozen=True)
+class SourceSplit:
+    """Images known by their labels, (N,) int64, and a way to decode some of them."""
+
+    labels: np.ndarray
+    read: Reader
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set whose images are not decoded yet.
+
+    `image_shape` is (H, W, 3) after resizing. `test` is None where the data set has no
+    test images of its own.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train: SourceSplit
+    test: SourceSplit | None
+
+
+def progress_options(count: int, description: str) -> dict:
+    """Arguments of tqdm: a bar for many images on a terminal, otherwise silence."""
+    return {
+        "total": count,
+        "desc": description,
+        "unit": "image",
+        # None shows the bar on terminals only.
+        "disable": None if count >= PROGRESS_FROM else True,
+    }

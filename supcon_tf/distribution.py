@@ -1,0 +1,104 @@
+"""Which devices a run uses, and what their replicas tell each other."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from supcon_tf.config import Config
+from supcon_tf.errors import UserError
+
+
+class Batch(NamedTuple):
+    """All samples that anchors are compared with.
+
+    `embeddings` (N, D), `labels` (N,), and `offset`, the row of the first anchor: a
+    replica takes its own samples as anchors among the samples of all replicas.
+    """
+
+    embeddings: tf.Tensor
+    labels: tf.Tensor
+    offset: tf.Tensor | int = 0
+
+
+def make_strategy(config: Config) -> tf.distribute.Strategy:
+    """The strategy that `--strategy` and `--virtual_devices` ask for.
+
+    Raises:
+        UserError: if the replicas can't share the batch evenly, or the devices were
+            in use before they could be split.
+    """
+    if config.virtual_devices:
+        _split_cpu(config.virtual_devices)
+    accelerators = tf.config.list_logical_devices("GPU")
+    mirrored = config.strategy == "mirrored" or (
+        config.strategy == "auto" and len(accelerators) > 1
+    )
+    strategy = tf.distribute.get_strategy()
+    if mirrored:
+        devices = accelerators or tf.config.list_logical_devices("CPU")
+        # One device needs no strategy, and under one Keras gives up compiling.
+        if len(devices) > 1:
+            strategy = tf.distribute.MirroredStrategy([d.name for d in devices])
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        raise UserError(
+            f"--batch_size must be a multiple of the {replicas} replicas. "
+            f"Received: {config.batch_size}"
+        )
+    return strategy
+
+
+def _split_cpu(count: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    try:
+        tf.config.set_logical_device_configuration(cpu, parts)
+    except RuntimeError as error:
+        raise UserError(
+            "--virtual_devices must be set before TensorFlow is used. "
+            f"Received: {count}"
+        ) from error
+
+
+def num_replicas() -> int:
+    """Replicas of the current strategy; 1 without one."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def gather(tensor: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas, in replica order; differentiable.
+
+    Each replica writes its rows into its place among zeros, and the sum over replicas
+    holds them all. Unlike `all_gather` this works on every strategy. The gradient of
+    the sum is the sum of the gradients, so a row receives what each replica's loss says
+    of it. All replicas must hold equally many rows.
+    """
+    replicas = num_replicas()
+    if replicas == 1:
+        return tensor
+    context = tf.distribute.get_replica_context()
+    rows = tf.shape(tensor)[0]
+    place = tf.concat([[replicas], tf.shape(tensor)], axis=0)
+    everyone = tf.scatter_nd([[context.replica_id_in_sync_group]], tensor[None], place)
+    everyone = context.all_reduce(tf.distribute.ReduceOp.SUM, everyone)
+    shape = tf.concat([[replicas * rows], tf.shape(tensor)[1:]], axis=0)
+    return tf.ensure_shape(
+        tf.reshape(everyone, shape), [None, *tensor.shape[1:].as_list()]
+    )
+
+
+def global_batch(embeddings: tf.Tensor, labels: tf.Tensor) -> Batch:
+    """The samples of all replicas, for this replica's anchors to be compared with."""
+    if num_replicas() == 1:
+        return Batch(embeddings, labels)
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    offset = replica * tf.shape(labels)[0]
+    return Batch(gather(embeddings), gather(labels), offset)
+
+
+def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
+    """The sum of a tensor over all replicas."""
+    if num_replicas() == 1:
+        return tensor
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)

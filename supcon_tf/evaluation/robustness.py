@@ -1,0 +1,207 @@
+"""Accuracy under attack: every attack at every epsilon, image by image."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from supcon_tf.attacks import FGSM, PGD, AutoAttackART, RandomNoise, Square, Transfer
+from supcon_tf.config import EvaluationConfig
+from supcon_tf.data import Split
+from supcon_tf.evaluation.statistics import wilson_interval
+
+BATCH_SIZE = 128
+# Images that are held as float32 at a time.
+CHUNK = 2048
+
+
+@dataclass
+class Robustness:
+    """What the attacks left of a model.
+
+    `rows` are the attacks of robustness.json; `outcomes` say for each image (N,) of
+    the split whether it is classified correctly, under "clean" and "ATTACK@EPSILON".
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def clean_accuracy(self) -> float:
+        return float(self.outcomes["clean"].mean())
+
+
+def measure_robustness(
+    model: keras.Model,
+    split: Split,
+    config: EvaluationConfig,
+    seed: int = 0,
+    source: keras.Model | None = None,
+    title: str = "attacks",
+) -> Robustness:
+    """Attacks a model at every epsilon, each time from all images it gets right.
+
+    Nothing is carried from one epsilon to another.
+
+    Args:
+        model: maps [0,1] images to logits.
+        split: images and labels.
+        config: attacks, epsilons and their parameters.
+        seed: of random starts and searches.
+        source: the model that makes the images of the transfer attack.
+        title: of the progress bar.
+    """
+    result = Robustness(outcomes={"clean": predictions(model, split) == split.labels})
+    correct = np.flatnonzero(result.outcomes["clean"])
+    total = len(config.attacks) * len(config.epsilons) * len(correct)
+    with tqdm(total=total, desc=title, unit="image", disable=None) as bar:
+        for name in config.attacks:
+            for epsilon, survived, seconds, attack in _survivors(
+                name, model, split, correct, config, seed, source, bar
+            ):
+                outcome = np.zeros(len(split), bool)
+                outcome[correct[survived]] = True
+                row = _row(name, epsilon, outcome, config, attack, seconds)
+                result.rows.append(row)
+                result.outcomes[f"{name}@{epsilon:g}"] = outcome
+    return result
+
+
+def make_attack(
+    name: str,
+    epsilon: float,
+    config: EvaluationConfig,
+    seed: int = 0,
+    source: keras.Model | None = None,
+) -> Any:
+    """The attack that a name on the command line stands for.
+
+    Args:
+        name: one of `supcon_tf.config.ATTACKS`.
+        epsilon: as on the command line: in 1/255 for linf, in pixel units for l2.
+        config: norm, steps and restarts.
+        seed: of its random numbers.
+        source: the model that the transfer attack is made on.
+    """
+    radius = pixel_units(epsilon, config.norm)
+    norm = config.norm
+    losses = {"pgd": "ce", "pgd_cw": "cw", "pgd_dlr": "dlr"}
+    if name == "fgsm":
+        return FGSM(epsilon=radius, norm=norm)
+    if name in losses:
+        return PGD(
+            epsilon=radius,
+            steps=config.pgd_steps,
+            restarts=config.pgd_restarts,
+            norm=norm,
+            loss=losses[name],
+            seed=seed,
+        )
+    if name == "noise":
+        return RandomNoise(epsilon=radius, norm=norm, seed=seed)
+    if name == "transfer":
+        made_on_source = PGD(
+            epsilon=radius,
+            steps=config.pgd_steps,
+            norm=norm,
+            seed=seed,
+            early_stop=False,
+        )
+        return Transfer(made_on_source, source)
+    if name == "square":
+        return Square(epsilon=radius, norm=norm, seed=seed)
+    return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
+
+
+def pixel_units(epsilon: float, norm: str) -> float:
+    """An epsilon of the command line in [0,1] pixel units."""
+    return epsilon / 255 if norm == "linf" else epsilon
+
+
+def predictions(model: keras.Model, split: Split) -> np.ndarray:
+    """(N,) predicted class ids."""
+    return logits_of(model, split).argmax(axis=1)
+
+
+def logits_of(model: keras.Model, split: Split) -> np.ndarray:
+    """(N, classes) logits, batch by batch."""
+    forward = tf.function(
+        lambda images: model(images, training=False), reduce_retracing=True
+    )
+    parts = [
+        forward(tf.constant(batch)).numpy()
+        for images, _, _ in chunks(split, np.arange(len(split)))
+        for batch in np.array_split(images, max(1, -(-len(images) // BATCH_SIZE)))
+    ]
+    return np.concatenate(parts)
+
+
+def chunks(
+    split: Split, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Float32 images in [0,1], labels and row numbers, a bounded number at a time."""
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        yield split.images[part].astype(np.float32) / 255, split.labels[part], part
+
+
+def _survivors(
+    name: str,
+    model: keras.Model,
+    split: Split,
+    correct: np.ndarray,
+    config: EvaluationConfig,
+    seed: int,
+    source: keras.Model | None,
+    bar: tqdm,
+) -> Iterator[tuple[float, np.ndarray, float, Any]]:
+    """For each epsilon: who of `correct` survives, the seconds, and the attack."""
+    attacks = [make_attack(name, e, config, seed, source) for e in config.epsilons]
+    if name == "fgsm":
+        start = time.perf_counter()
+        radii = [attack.epsilon for attack in attacks]
+        parts = []
+        for images, labels, _ in chunks(split, correct):
+            # All epsilons share the gradient at the image.
+            parts.append(attacks[0].survivors_at(model, images, labels, radii))
+            bar.update(len(labels) * len(radii))
+        survived = np.concatenate([np.zeros((len(radii), 0), bool), *parts], axis=1)
+        seconds = (time.perf_counter() - start) / len(radii)
+        for epsilon, row, attack in zip(
+            config.epsilons, survived, attacks, strict=True
+        ):
+            yield epsilon, row, seconds, attack
+        return
+    for epsilon, attack in zip(config.epsilons, attacks, strict=True):
+        start = time.perf_counter()
+        parts = [np.zeros(0, bool)]
+        for images, labels, rows in chunks(split, correct):
+            parts.append(attack.survivors(model, images, labels, indices=rows))
+            bar.update(len(labels))
+        yield epsilon, np.concatenate(parts), time.perf_counter() - start, attack
+
+
+def _row(
+    name: str,
+    epsilon: float,
+    outcome: np.ndarray,
+    config: EvaluationConfig,
+    attack: Any,
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "norm": config.norm,
+        "epsilon": pixel_units(epsilon, config.norm),
+        "epsilon_255": epsilon if config.norm == "linf" else None,
+        "accuracy": float(outcome.mean()),
+        "interval_95": list(wilson_interval(int(outcome.sum()), len(outcome))),
+        "num_examples": len(outcome),
+        "parameters": attack.parameters(),
+        "seconds": round(seconds, 3),
+    }

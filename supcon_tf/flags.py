@@ -1,0 +1,216 @@
+"""Command lines: each command's own flags, built from the config's options.
+
+Nothing is defined on import, and TensorFlow is never imported here, so help and wrong
+flags answer at once.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import flags
+
+from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.errors import RunError, UserError
+from supcon_tf.options import Allowed, options_of
+
+USER_MISTAKE = 2
+
+
+def run_command(main: Callable[[list[str]], Any], argv: Sequence[str]) -> NoReturn:
+    """Runs `main(argv)`; a user's mistake becomes one line and exit code 2."""
+    try:
+        code = main(list(argv))
+    except (UserError, flags.Error) as error:
+        _print_error(error)
+        sys.exit(USER_MISTAKE)
+    except RunError as error:
+        _print_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+def _print_error(error: Exception) -> None:
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+
+
+def new_flags() -> flags.FlagValues:
+    """An empty set of flags that knows `--help` and `--flagfile`."""
+    values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "print every flag and exit", flag_values=values)
+    flags.DEFINE_string(
+        "flagfile",
+        "",
+        "read flags from this file, one on a line, # for comments; may be given "
+        "several times and inside a flagfile; later flags win",
+        flag_values=values,
+    )
+    return values
+
+
+def define_options(values: flags.FlagValues, section: Any, prefix: str = "") -> None:
+    """Defines a flag for each option of a config section, with its default."""
+    for field, allowed in options_of(section):
+        _define(values, prefix + field.name, getattr(section, field.name), allowed)
+
+
+def define_config(values: flags.FlagValues) -> None:
+    """Defines a flag for each option of `Config`."""
+    for prefix, section in Config().sections():
+        define_options(values, section, prefix)
+
+
+def parse(values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
+    """Parses `argv` (program name first); prints all flags and exits on `--help`.
+
+    Raises:
+        UserError: for a flag that does not exist, a value of the wrong type, a
+            flagfile that is not there, or words that belong to no flag.
+    """
+    rest = parse_words(values, argv, usage)
+    if rest:
+        raise UserError(
+            f"words that belong to no flag (flags look like --name=value). "
+            f"Received: {' '.join(rest)}"
+        )
+
+
+def parse_words(
+    values: flags.FlagValues, argv: Sequence[str], usage: str
+) -> list[str]:
+    """As `parse`, and returns the words that belong to no flag."""
+    try:
+        rest = values(list(argv))[1:]
+    except (flags.Error, ValueError) as error:
+        raise UserError(_plain(error)) from error
+    if values["help"].value:
+        _print_help(values, usage)
+        sys.exit(0)
+    return rest
+
+
+def config_from(values: flags.FlagValues) -> Config:
+    """The config that parsed flags describe."""
+    return Config.from_flag_values(_typed(values, Config().flag_values()))
+
+
+def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[str, Any]:
+    """The evaluation options that were given on the command line."""
+    names = {field.name: getattr(base, field.name) for field, _ in options_of(base)}
+    given = {name: value for name, value in names.items() if values[name].present}
+    return _typed(values, given)
+
+
+def flagfile_text(config: Config, run_dir: str) -> str:
+    """The flags of a run, usable again as a flagfile."""
+    lines = [f"--run_dir={run_dir}"]
+    for name, value in config.flag_values().items():
+        if isinstance(value, bool):
+            lines.append(f"--{name}" if value else f"--no{name}")
+        elif isinstance(value, tuple):
+            lines.append(f"--{name}=" + ",".join(_number(item) for item in value))
+        else:
+            lines.append(f"--{name}={value}")
+    return "\n".join(lines) + "\n"
+
+
+def default_run_dir(argv: Sequence[str], dataset: str) -> str:
+    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile."""
+    name = dataset
+    for position, word in enumerate(argv):
+        flag, _, value = word.lstrip("-").partition("=")
+        if flag == "flagfile" and word.startswith("-"):
+            name = Path(value or argv[position + 1]).stem
+    return str(Path("runs") / name)
+
+
+def _define(
+    values: flags.FlagValues, name: str, default: Any, allowed: Allowed
+) -> None:
+    text = allowed.help
+    if allowed.describe() and not allowed.choices:
+        text += f" ({allowed.describe()})"
+    if isinstance(default, bool):
+        flags.DEFINE_bool(name, default, text, flag_values=values)
+    elif isinstance(default, tuple):
+        strings = [_number(item) for item in default]
+        if allowed.choices:
+            text += f" (any of {', '.join(allowed.choices)})"
+        flags.DEFINE_list(name, strings, text, flag_values=values)
+    elif isinstance(default, int):
+        flags.DEFINE_integer(name, default, text, flag_values=values)
+    elif isinstance(default, float):
+        flags.DEFINE_float(name, default, text, flag_values=values)
+    else:
+        if allowed.choices:
+            text += f" ({allowed.describe()})"
+        flags.DEFINE_string(name, default, text, flag_values=values)
+
+
+def _typed(
+    values: flags.FlagValues, defaults: dict[str, Any]
+) -> dict[str, str | int | float | bool | tuple]:
+    """Flag values in the types of `defaults`; absl knows no list of floats."""
+    typed = {}
+    for name, default in defaults.items():
+        value = values[name].value
+        if isinstance(default, tuple):
+            value = tuple(value)
+            if isinstance(default[0], float):
+                value = _floats(name, value)
+            if not value:
+                raise UserError(f"--{name} must not be empty. Received: ''")
+        typed[name] = value
+    return typed
+
+
+def _floats(name: str, strings: Sequence[str]) -> tuple[float, ...]:
+    try:
+        return tuple(float(string) for string in strings)
+    except ValueError:
+        raise UserError(
+            f"--{name} must be numbers separated by commas. "
+            f"Received: {','.join(strings)}"
+        ) from None
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain(error: Exception) -> str:
+    """absl's message as one line in the words of this project's errors."""
+    text = " ".join(str(error).split())
+    if isinstance(error, flags.UnrecognizedFlagError):
+        hint = text.partition("Did you mean: ")[2].split("?")[0].split(",")[0].strip()
+        hint = f" Did you mean --{hint}?" if hint else ""
+        return f"unknown flag --{error.flagname}.{hint} --help lists all flags"
+    if isinstance(error, flags.CantOpenFlagFileError):
+        return "--flagfile must be a readable file. Received: " + text.split(": ")[-1]
+    if isinstance(error, flags.IllegalFlagValueError) and text.startswith("flag --"):
+        name, _, rest = text.removeprefix("flag --").partition("=")
+        value, _, reason = rest.partition(": ")
+        for words, wanted in _WANTED.items():
+            if words in reason:
+                reason = f"must be {wanted}"
+        return f"--{name} {reason.rstrip('.')}. Received: {value!r}"
+    return text
+
+
+_WANTED = {
+    "to float": "a number",
+    "for int()": "a whole number",
+    "Non-boolean": "true or false",
+}
+
+
+def _print_help(values: flags.FlagValues, usage: str) -> None:
+    print(usage.strip() + "\n\nflags:")
+    for name in values:
+        flag = values[name]
+        default = flag.default_as_str or "''"
+        print(f"  --{name}  (default {default})")
+        print(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))

@@ -1,0 +1,106 @@
+"""What all losses of the package share: terms that add up over replicas."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from supcon_tf.distribution import Batch
+
+
+class Term(NamedTuple):
+    """One mean of a loss, kept as sum and count.
+
+    The mean over a batch that is spread over replicas is the sum of the totals divided
+    by the sum of the counts; a mean of means would weight the replicas wrongly.
+    """
+
+    total: tf.Tensor
+    count: tf.Tensor
+
+
+class BatchLoss(keras.losses.Loss):
+    """A loss whose value is a property of the batch: it returns a scalar.
+
+    Subclasses implement `terms`. The value is the sum of the terms' means; a term
+    without items is 0 with zero gradient, never NaN.
+
+    Raises:
+        ValueError: if called with `sample_weight`.
+    """
+
+    # Whether `terms` reads unit vectors and compares pairs (True) or reads logits.
+    pairwise = False
+
+    def terms(
+        self, labels: tf.Tensor, outputs: tf.Tensor, batch: Batch | None = None
+    ) -> tuple[Term, ...]:
+        """Sums and counts over the anchors `outputs`, compared with `batch`.
+
+        Args:
+            labels: (N,) int64 labels of the anchors.
+            outputs: (N, D) embeddings or logits, at least float32.
+            batch: what anchors are compared with; the anchors themselves if None.
+                Ignored by losses that are not pairwise.
+        """
+        raise NotImplementedError
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        labels, outputs = as_labels(y_true), at_least_float32(y_pred)
+        if outputs.shape.rank != 2:
+            raise ValueError(
+                f"y_pred must have the shape (N, D). Received: {outputs.shape}"
+            )
+        return tf.add_n([mean(term) for term in self.terms(labels, outputs)])
+
+    def __call__(
+        self,
+        y_true: tf.Tensor,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        # Keras' own would cast the labels to the loss' dtype, which bfloat16 corrupts
+        # above 256 classes, and reduce a scalar by a count that is not ours.
+        if sample_weight is not None:
+            raise ValueError(
+                f"{type(self).__name__} is a property of the whole batch and takes no "
+                "sample_weight. Received: a sample_weight"
+            )
+        with tf.name_scope(self.name):
+            return self.call(y_true, y_pred)
+
+
+def mean(term: Term, count: tf.Tensor | None = None) -> tf.Tensor:
+    """A term's total over its count (or the given one); 0 where that is 0."""
+    count = tf.cast(term.count if count is None else count, term.total.dtype)
+    return term.total / tf.maximum(count, 1)
+
+
+def as_labels(y_true: tf.Tensor) -> tf.Tensor:
+    """Integer labels (N,) from (N,) or (N, 1) of any numeric dtype."""
+    labels = tf.convert_to_tensor(y_true)
+    rank = labels.shape.rank
+    if rank not in (1, 2) or (rank == 2 and labels.shape[1] not in (1, None)):
+        raise ValueError(
+            "y_true must be integer labels of shape (N,) or (N, 1). "
+            f"Received: {labels.shape}"
+        )
+    return tf.cast(tf.reshape(labels, [-1]), tf.int64)
+
+
+def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor in float32, or in float64 if it is that."""
+    tensor = tf.convert_to_tensor(tensor)
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
+def unit_length(vectors: tf.Tensor) -> tf.Tensor:
+    """Rows scaled to length 1; a zero row stays zero, with a finite gradient."""
+    return tf.math.l2_normalize(vectors, axis=-1)
+
+
+def self_pairs(anchors: tf.Tensor, batch: Batch) -> tf.Tensor:
+    """(A, N) mask of the pairs that are one and the same sample."""
+    rows = tf.range(tf.shape(anchors)[0]) + batch.offset
+    columns = tf.range(tf.shape(batch.embeddings)[0])
+    return rows[:, None] == columns[None, :]

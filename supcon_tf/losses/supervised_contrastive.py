@@ -1,0 +1,133 @@
+"""Supervised contrastive loss."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from supcon_tf.losses.base import Batch, BatchLoss, Term, self_pairs, unit_length
+
+
+@keras.saving.register_keras_serializable(package="supcon_tf")
+class SupervisedContrastiveLoss(BatchLoss):
+    """Pulls embeddings of one class together and pushes the classes apart.
+
+    With embeddings `z` scaled to unit length, temperature `t`, the other samples `A(i)`
+    and those of them with the label of `i`, `P(i)`:
+
+    `out: L_i = -mean_{p in P(i)} [z_i.z_p / t - log sum_{a in A(i)} exp(z_i.z_a / t)]`
+
+    `in: L_i = -log [mean_{p in P(i)} exp(z_i.z_p / t) / sum_{a in A(i)} exp(z_i.z_a / t)]`
+
+    The loss is the mean of `L_i` over the anchors that have a positive; with none it is
+    0 with zero gradient. At the start of training it is near `log(N - 1)`. Views are
+    given as samples of their own, with their labels repeated.
+
+    Args:
+        temperature: `t`, above 0.
+        base_temperature: if given, the loss is multiplied by
+            `temperature / base_temperature`.
+        variant: `"out"` or `"in"`, the sum over positives outside or inside the
+            logarithm.
+        name: name of the loss.
+
+    Call arguments: `y_true` (N,) or (N, 1) integers, `y_pred` (N, D) embeddings of any
+    length.
+
+    Raises:
+        ValueError: for a temperature that is not above 0, or an unknown variant.
+
+    Example:
+
+    ```python
+    loss = SupervisedContrastiveLoss(temperature=0.1)
+    loss(labels, embeddings)
+    ```
+
+    Reference:
+        Khosla et al. 2020, Supervised Contrastive Learning, equations 2 and 3
+        (arXiv 2004.11362).
+    """
+
+    pairwise = True
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        base_temperature: float | None = None,
+        variant: str = "out",
+        name: str = "supervised_contrastive_loss",
+    ) -> None:
+        super().__init__(name=name, reduction=None)
+        if not temperature > 0:
+            raise ValueError(
+                f"`temperature` must be above 0. Received: temperature={temperature}"
+            )
+        if base_temperature is not None and not base_temperature > 0:
+            raise ValueError(
+                "`base_temperature` must be above 0. "
+                f"Received: base_temperature={base_temperature}"
+            )
+        if variant not in ("out", "in"):
+            raise ValueError(
+                f"`variant` must be 'out' or 'in'. Received: variant={variant!r}"
+            )
+        self.temperature = temperature
+        self.base_temperature = base_temperature
+        self.variant = variant
+
+    def terms(
+        self, labels: tf.Tensor, outputs: tf.Tensor, batch: Batch | None = None
+    ) -> tuple[Term, ...]:
+        batch = batch or Batch(outputs, labels)
+        term = supervised_contrastive_term(
+            labels, outputs, batch, self.temperature, self.variant
+        )
+        if self.base_temperature is None:
+            return (term,)
+        scale = self.temperature / self.base_temperature
+        return (Term(term.total * scale, term.count),)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "temperature": self.temperature,
+            "base_temperature": self.base_temperature,
+            "variant": self.variant,
+            "name": self.name,
+        }
+
+
+def supervised_contrastive_term(
+    labels: tf.Tensor,
+    anchors: tf.Tensor,
+    batch: Batch,
+    temperature: float,
+    variant: str,
+) -> Term:
+    """Sum of `L_i` over the anchors (A, D) that have a positive, and their number."""
+    anchors, others = unit_length(anchors), unit_length(batch.embeddings)
+    similarities = tf.matmul(anchors, others, transpose_b=True) / temperature
+    # Finite, so that an anchor without any other sample gets no NaN gradient.
+    nothing = similarities.dtype.min / 2
+    is_self = self_pairs(anchors, batch)
+    similarities = tf.where(is_self, nothing, similarities)
+    log_all = tf.reduce_logsumexp(similarities, axis=1)
+
+    # Class sums instead of an (A, N) mask: sum_p z_i.z_p = z_i.(sum_{y_p = y_i} z_p - z_i)
+    _, classes, counts = tf.unique_with_counts(batch.labels)
+    own = tf.gather(classes, tf.range(tf.shape(anchors)[0]) + batch.offset)
+    positives = tf.cast(tf.gather(counts, own) - 1, anchors.dtype)
+    if variant == "out":
+        class_sums = tf.math.unsorted_segment_sum(others, classes, tf.size(counts))
+        sums = tf.gather(class_sums, own) - anchors
+        positive_sum = tf.reduce_sum(anchors * sums, axis=1) / temperature
+        losses = log_all - positive_sum / tf.maximum(positives, 1)
+    else:
+        same = (labels[:, None] == batch.labels[None, :]) & ~is_self
+        log_positive = tf.reduce_logsumexp(tf.where(same, similarities, nothing), axis=1)
+        losses = log_all - log_positive + tf.math.log(tf.maximum(positives, 1))
+    has_positive = positives > 0
+    return Term(
+        tf.reduce_sum(tf.where(has_positive, losses, 0)),
+        tf.math.count_nonzero(has_positive, dtype=tf.int64),
+    )

@@ -1,0 +1,109 @@
+"""ResNet-18 as an encoder of images into feature vectors."""
+
+from collections.abc import Sequence
+
+import keras
+
+from supcon_tf.models.layers import BatchNormalization
+
+BLOCKS_PER_STAGE = (2, 2, 2, 2)
+
+
+def resnet18(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    width: int = 64,
+    stem: str = "small",
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.25, 0.25, 0.25),
+    dtype: str | None = None,
+    name: str = "resnet18",
+) -> keras.Model:
+    """ResNet-18 without its classifier: images in [0,1] to features.
+
+    Normalisation by channel is the network's first layer, so that attacks work in pixel
+    space. It stays at least float32 under every policy: in bfloat16 it would round
+    away perturbations of 1/255.
+
+    Args:
+        input_shape: height, width and channels of the images.
+        width: channels of the first stage; features have `8 * width` dimensions.
+        stem: `"small"`, a 3x3 convolution without pooling, or `"imagenet"`, a 7x7
+            convolution of stride 2 and 3x3 max-pooling.
+        mean: of each channel, in [0,1] units.
+        std: standard deviation of each channel, above 0.
+        dtype: Keras dtype policy; the global one if None.
+        name: name of the model.
+
+    Returns:
+        A model from (N, H, W, C) to (N, 8 * width).
+
+    Raises:
+        ValueError: for an unknown stem.
+
+    Reference:
+        He et al. 2016, Deep Residual Learning for Image Recognition (arXiv 1512.03385).
+    """
+    if stem not in ("small", "imagenet"):
+        raise ValueError(f"`stem` must be 'small' or 'imagenet'. Received: {stem!r}")
+    policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    images = keras.Input(input_shape, name="images", dtype=policy.variable_dtype)
+    x = keras.layers.Normalization(
+        mean=[float(m) for m in mean],
+        variance=[float(s) ** 2 for s in std],
+        dtype=policy.variable_dtype,
+        name="normalization",
+    )(images)
+    if stem == "small":
+        x = _convolution(x, width, 3, 1, policy, "stem")
+    else:
+        x = _convolution(x, width, 7, 2, policy, "stem")
+    x = _norm_relu(x, policy, "stem")
+    if stem == "imagenet":
+        x = keras.layers.MaxPooling2D(3, 2, "same", dtype=policy, name="stem_pool")(x)
+    for stage, blocks in enumerate(BLOCKS_PER_STAGE):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            x = _block(
+                x, width * 2**stage, stride, policy, f"stage{stage + 1}_block{block + 1}"
+            )
+    x = keras.layers.GlobalAveragePooling2D(
+        dtype=policy.variable_dtype, name="features"
+    )(x)
+    return keras.Model(images, x, name=name)
+
+
+def _block(x, filters, stride, policy, name):  # type: ignore[no-untyped-def]
+    shortcut = x
+    if stride != 1 or x.shape[-1] != filters:
+        shortcut = _convolution(x, filters, 1, stride, policy, f"{name}_shortcut")
+        shortcut = _norm(shortcut, policy, f"{name}_shortcut")
+    x = _convolution(x, filters, 3, stride, policy, f"{name}_1")
+    x = _norm_relu(x, policy, f"{name}_1")
+    x = _convolution(x, filters, 3, 1, policy, f"{name}_2")
+    x = _norm(x, policy, f"{name}_2")
+    x = keras.layers.Add(dtype=policy, name=f"{name}_add")([x, shortcut])
+    return keras.layers.ReLU(dtype=policy, name=f"{name}_relu")(x)
+
+
+def _convolution(x, filters, size, stride, policy, name):  # type: ignore[no-untyped-def]
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        stride,
+        "same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.HeNormal(),
+        dtype=policy,
+        name=f"{name}_conv",
+    )(x)
+
+
+def _norm(x, policy, name):  # type: ignore[no-untyped-def]
+    return BatchNormalization(
+        momentum=0.9, epsilon=1e-5, synchronized=True, dtype=policy, name=f"{name}_bn"
+    )(x)
+
+
+def _norm_relu(x, policy, name):  # type: ignore[no-untyped-def]
+    x = _norm(x, policy, name)
+    return keras.layers.ReLU(dtype=policy, name=f"{name}_bn_relu")(x)

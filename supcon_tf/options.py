@@ -1,0 +1,92 @@
+"""Dataclass fields that know their help text and what they allow.
+
+A field made with `option` is written once and serves three readers: the dataclass
+(default), the command line (help) and the validation (allowed values).
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from supcon_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a field accepts, and what is said of it in `--help`."""
+
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    below: float | None = None
+    affects_weights: bool = True
+
+    def describe(self) -> str:
+        """The allowed values in words, for an error or a help text."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        bounds = [
+            (self.minimum, "at least"),
+            (self.above, "above"),
+            (self.maximum, "at most"),
+            (self.below, "below"),
+        ]
+        return " and ".join(
+            f"{word} {bound:g}" for bound, word in bounds if bound is not None
+        )
+
+    def accepts(self, value: Any) -> bool:
+        """Whether one value (an element, for a field that holds several) is allowed."""
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return True
+        return (
+            math.isfinite(value)
+            and (self.minimum is None or value >= self.minimum)
+            and (self.above is None or value > self.above)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.below is None or value < self.below)
+        )
+
+
+def option(default: Any, help: str, **allowed: Any) -> Any:
+    """A dataclass field with its help text and its allowed values."""
+    return dataclasses.field(
+        default=default, metadata={"allowed": Allowed(help, **allowed)}
+    )
+
+
+def options_of(section: Any) -> Iterator[tuple[dataclasses.Field, Allowed]]:
+    """The fields of a dataclass (or an instance) that were made with `option`."""
+    for field in dataclasses.fields(section):
+        if "allowed" in field.metadata:
+            yield field, field.metadata["allowed"]
+
+
+def validate_options(section: Any, prefix: str = "") -> None:
+    """Checks the type and the range of each option of `section`.
+
+    Raises:
+        UserError: naming the flag (with `prefix`), the value and what is allowed.
+    """
+    for field, allowed in options_of(section):
+        value = getattr(section, field.name)
+        flag = f"--{prefix}{field.name}"
+        several = isinstance(field.default, tuple)
+        kind: Any = type(field.default[0] if several else field.default)
+        if kind is float:
+            kind = (int, float)
+        if several and not isinstance(value, tuple):
+            raise UserError(f"{flag} must be a list. Received: {value!r}")
+        for item in value if several else (value,):
+            right_type = isinstance(item, kind) and (
+                kind is bool or not isinstance(item, bool)
+            )
+            if not (right_type and allowed.accepts(item)):
+                wanted = allowed.describe() or f"of type {type(field.default).__name__}"
+                raise UserError(f"{flag} must be {wanted}. Received: {item!r}")

@@ -1,0 +1,1 @@
+"""Stages, schedules, checkpoints: how a run is trained and resumed."""

@@ -1,0 +1,146 @@
+"""One stage of training, from its config to its finished model."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from supcon_tf.config import Config
+from supcon_tf.data import ImageData
+from supcon_tf.data.pipeline import Batches
+from supcon_tf.errors import RunError
+from supcon_tf.files import temporary_beside
+from supcon_tf.models import ContrastiveClassifier
+from supcon_tf.models.build import in_full_precision
+from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.checkpoint import Checkpoints, Position
+from supcon_tf.training.objective import losses_for
+from supcon_tf.training.progress import Progress
+from supcon_tf.training.schedules import WarmupSchedule, schedule_for
+from supcon_tf.training.steps import training_step, validation
+from supcon_tf.training.stop_signal import StopSignal
+
+
+def train_stage(
+    name: str,
+    config: Config,
+    model: ContrastiveClassifier,
+    data: ImageData,
+    folder: RunFolder,
+    strategy: tf.distribute.Strategy,
+    stop: StopSignal,
+) -> None:
+    """Trains `model` as the stage says and saves it; goes on where it was stopped.
+
+    Raises:
+        RunError: if a loss or a weight is no longer finite.
+        UserError: if the data doesn't give a batch.
+    """
+    stage = getattr(config, name)
+    batches = Batches(
+        data.train,
+        batch_size=config.batch_size,
+        augmentation=stage.augmentation,
+        views=stage.views,
+        classes_per_batch=config.classes_per_batch,
+        seed=config.seed,
+        stage=name,
+    )
+    steps = batches.steps_per_epoch
+    schedule = schedule_for(config, name, steps)
+    state = _prepare(name, config, model, schedule, strategy)
+    progress = Progress(
+        name,
+        stage.epochs,
+        steps,
+        model.loss_weights,
+        config.batch_size,
+        folder,
+        0 if name == "pretrain" else config.pretrain.epochs * steps,
+        config.log_format,
+    )
+    checkpoints = Checkpoints(folder.stage(name))
+    position, _ = checkpoints.restore(state)
+    if position > Position():
+        print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
+    folder.keep_metrics_before(name, position.epoch)
+    step = training_step(model, strategy)
+    validate = validation(model, data.validation, config.batch_size)
+
+    while position.epoch < stage.epochs:
+        progress.begin_epoch(position.step)
+        for batch in batches.epoch(position.epoch, start_step=position.step):
+            metrics = step(batch)
+            _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
+            position = dataclasses.replace(position, step=position.step + 1)
+            progress.step(position.step, metrics)
+            if stop.requested and position.step < steps:
+                checkpoints.save(position, state)
+                stop.leave()
+        progress.stop_clock()
+        position = Position(position.epoch + 1)
+        rate = float(schedule(position.epoch * steps - 1))
+        progress.end_epoch(position.epoch, {**metrics, **validate()}, rate)
+        for metric in model.metrics:
+            metric.reset_state()
+        checkpoints.save(position, state)
+        if stop.requested:
+            stop.leave()
+    save_model(model, folder.stage_model_file(name))
+
+
+def save_model(model: ContrastiveClassifier, path: Path) -> None:
+    """Writes the network in full precision, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_beside(path) as temporary:
+        in_full_precision(model).save(temporary)
+        temporary.replace(path)
+
+
+def _prepare(
+    name: str,
+    config: Config,
+    model: ContrastiveClassifier,
+    schedule: WarmupSchedule,
+    strategy: tf.distribute.Strategy,
+) -> list[keras.Variable]:
+    """Compiles the model for a stage; returns all that changes while it trains."""
+    stage = getattr(config, name)
+    if stage.schedule != "continue" and stage.warmup_epochs > stage.epochs:
+        print(
+            f"{name}: --{name}_warmup_epochs={stage.warmup_epochs:g} is cut to the "
+            f"stage's {stage.epochs} epochs"
+        )
+    model.encoder.trainable = not stage.freeze_encoder
+    with strategy.scope():
+        optimizer = keras.optimizers.SGD(
+            schedule, momentum=config.momentum, nesterov=config.momentum > 0
+        )
+        model.compile(
+            optimizer, losses_for(stage, config.loss), weight_decay=config.weight_decay
+        )
+        # Not always the optimizer given: mixed_float16 wraps it to scale the loss.
+        model.optimizer.build(model.trainable_variables)
+    variables = [*model.variables, *model.optimizer.variables]
+    variables += [v for metric in model.metrics for v in metric.variables]
+    return list({id(v): v for v in variables}.values())
+
+
+def _refuse_nonfinite(
+    name: str,
+    position: Position,
+    metrics: Mapping[str, float],
+    weights: Mapping[str, float],
+    checkpoints: Checkpoints,
+) -> None:
+    broken = [part for part in weights if not math.isfinite(metrics[part])]
+    if broken:
+        raise RunError(
+            f"the {' and '.join(broken)} loss of {name} is no longer finite in epoch "
+            f"{position.epoch + 1}, step {position.step + 1}: a lower "
+            f"--{name}_learning_rate, or a lower --{name}_{broken[0]}_weight, may help. "
+            f"The last good checkpoint stays in {checkpoints.directory}"
+        )

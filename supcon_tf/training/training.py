@@ -1,0 +1,81 @@
+"""A whole training: the model, its stages, and the finished file."""
+
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.config import STAGES, Config
+from supcon_tf.data import ImageData
+from supcon_tf.errors import UserError
+from supcon_tf.files import temporary_beside
+from supcon_tf.models import ContrastiveClassifier, load_model
+from supcon_tf.models.build import build_classifier, check_same_weights
+from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.stage import train_stage
+from supcon_tf.training.stop_signal import StopSignal
+
+
+def train(
+    config: Config,
+    data: ImageData,
+    folder: RunFolder,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Runs what is left of the stages; the result is the folder's model.keras.
+
+    Raises:
+        UserError: if the data or `--init_from` doesn't fit the config.
+        RunError: if training diverges or can't be saved.
+    """
+    stages = [name for name in STAGES if getattr(config, name).epochs]
+    if folder.model_file.exists():
+        return
+    mean, std = data.channel_statistics()
+    # A channel that never changes would be divided by 0; one grey level is less still.
+    std = np.maximum(std, 1 / 255)
+    with strategy.scope():
+        model = build_classifier(
+            config.model,
+            data.image_shape,
+            data.class_names,
+            mean,
+            std,
+            config.dtype_policy,
+        )
+    if config.init_from:
+        _copy_weights(
+            load_model(_pretrained_file(config.init_from)),
+            model,
+            f"--init_from={config.init_from}",
+        )
+    with StopSignal() as stop:
+        for name in stages:
+            finished = folder.stage_model_file(name)
+            if finished.exists():
+                _copy_weights(load_model(finished), model, str(finished))
+            else:
+                train_stage(name, config, model, data, folder, strategy, stop)
+    with temporary_beside(folder.model_file) as temporary:
+        shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
+        temporary.replace(folder.model_file)
+
+
+def _pretrained_file(run_dir: str) -> str:
+    other = RunFolder(run_dir)
+    for path in (other.stage_model_file("pretrain"), other.model_file):
+        if path.exists():
+            return str(path)
+    raise UserError(
+        "--init_from must be a run folder with a pretrained model. "
+        f"Received: {run_dir}"
+    )
+
+
+def _copy_weights(
+    source: keras.Model, target: ContrastiveClassifier, origin: str
+) -> None:
+    check_same_weights(target, source, origin)
+    for variable, value in zip(target.variables, source.variables, strict=True):
+        variable.assign(value)

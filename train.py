@@ -1,0 +1,79 @@
+"""Trains an image classifier that is harder to fool, attacks it, and reports.
+
+The story of a run: flags, data, model, two stages, evaluation, report. A run that was
+stopped goes on where it was when the same command is given again.
+"""
+
+import sys
+from typing import Any
+
+from absl import flags
+
+from supcon_tf.flags import (
+    config_from,
+    default_run_dir,
+    define_config,
+    new_flags,
+    parse,
+    run_command,
+)
+
+USAGE = """
+usage: python train.py --flagfile=flags/digits.flags [--flag=value ...]
+
+Trains in two stages (pretrain, finetune), attacks the result and writes a run folder
+with the model, robustness.json and report.md. The same command resumes a run.
+"""
+
+
+def main(argv: list[str]) -> None:
+    config, run_dir = parse_flags(argv)
+
+    # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
+    from supcon_tf.data import load
+    from supcon_tf.distribution import make_strategy
+    from supcon_tf.evaluation.report import accuracy_table, markdown_table
+    from supcon_tf.evaluation.run import evaluate_run
+    from supcon_tf.run_folder import RunFolder
+    from supcon_tf.training.setup import prepare_process
+    from supcon_tf.training.training import train
+
+    prepare_process(config)
+    folder = RunFolder(run_dir)
+    folder.begin(config)
+    strategy = make_strategy(config)
+    data = load(config.data)
+    print(
+        f"{data.name}: {len(data.train)} training, "
+        f"{len(data.validation) if data.validation else 0} validation and "
+        f"{len(data.test)} test images of {data.num_classes} classes"
+    )
+    replicas = strategy.num_replicas_in_sync
+    print(
+        f"batch: {config.batch_size} images, {config.batch_size // replicas} on each of "
+        f"{replicas} replica{'s' if replicas > 1 else ''}"
+    )
+    train(config, data, folder, strategy)
+    result = evaluate_run(folder, config, data)
+    print(markdown_table(*accuracy_table(result)))
+    print(f"report: {folder.report_file}")
+
+
+def parse_flags(argv: list[str]) -> tuple[Any, str]:
+    """The config and the run folder that the command line asks for."""
+    values = new_flags()
+    flags.DEFINE_string(
+        "run_dir",
+        "",
+        "folder of the run (default runs/FLAGFILE_NAME, or runs/DATASET)",
+        flag_values=values,
+    )
+    define_config(values)
+    parse(values, argv, USAGE)
+    config = config_from(values)
+    run_dir = values["run_dir"].value or default_run_dir(argv, config.data.dataset)
+    return config, run_dir
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv)
