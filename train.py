@@ -50,8 +50,8 @@ def main(argv: list[str]) -> None:
     )
     replicas = strategy.num_replicas_in_sync
     print(
-        f"batch: {config.batch_size} images, {config.batch_size // replicas} on each of "
-        f"{replicas} replica{'s' if replicas > 1 else ''}"
+        f"batch: {config.batch_size} images, {config.batch_size // replicas} on each "
+        f"of {replicas} replica{'s' if replicas > 1 else ''}"
     )
     train(config, data, folder, strategy)
     result = evaluate_run(folder, config, data)

@@ -253,9 +253,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     pretrain: StageConfig = StageConfig(supcon_weight=1.0)
-    finetune: StageConfig = StageConfig(
-        epochs=5, learning_rate=0.02, margin_weight=1.0
-    )
+    finetune: StageConfig = StageConfig(epochs=5, learning_rate=0.02, margin_weight=1.0)
     evaluation: EvaluationConfig = EvaluationConfig()
     projector: ProjectorConfig = ProjectorConfig()
     init_from: str = option(
@@ -314,6 +312,12 @@ class Config:
         for name in _SECTIONS:
             prefix = f"{name}_" if name in STAGES else ""
             yield prefix, getattr(self, name)
+
+    def stages(self) -> Iterator[tuple[str, StageConfig]]:
+        """Name and settings of each stage that is not skipped, in order."""
+        for name in STAGES:
+            if getattr(self, name).epochs:
+                yield name, getattr(self, name)
 
     def flag_values(self) -> dict[str, Any]:
         """Every option by the name of its flag."""

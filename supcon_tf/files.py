@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """A name in the folder of `path`, with its ending, for a file that is in the making.
+    """A name beside `path`, with its ending, for a file that is in the making.
 
     The caller renames it to `path`; what is left of it otherwise is removed.
     """

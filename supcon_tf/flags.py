@@ -78,9 +78,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
         )
 
 
-def parse_words(
-    values: flags.FlagValues, argv: Sequence[str], usage: str
-) -> list[str]:
+def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> list[str]:
     """As `parse`, and returns the words that belong to no flag."""
     try:
         rest = values(list(argv))[1:]
@@ -150,13 +148,11 @@ def _define(
         flags.DEFINE_string(name, default, text, flag_values=values)
 
 
-def _typed(
-    values: flags.FlagValues, defaults: dict[str, Any]
-) -> dict[str, str | int | float | bool | tuple]:
+def _typed(values: flags.FlagValues, defaults: dict[str, Any]) -> dict[str, Any]:
     """Flag values in the types of `defaults`; absl knows no list of floats."""
     typed = {}
     for name, default in defaults.items():
-        value = values[name].value
+        value: Any = values[name].value
         if isinstance(default, tuple):
             value = tuple(value)
             if isinstance(default[0], float):

@@ -78,7 +78,8 @@ def validate_options(section: Any, prefix: str = "") -> None:
         value = getattr(section, field.name)
         flag = f"--{prefix}{field.name}"
         several = isinstance(field.default, tuple)
-        kind: Any = type(field.default[0] if several else field.default)
+        default: Any = field.default
+        kind: Any = type(default[0] if several else default)
         if kind is float:
             kind = (int, float)
         if several and not isinstance(value, tuple):

@@ -47,9 +47,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config_file, config.to_json())
-            write_text(
-                self.path / "flags.txt", flagfile_text(config, str(self.path))
-            )
+            write_text(self.path / "flags.txt", flagfile_text(config, str(self.path)))
         except OSError as error:
             raise UserError(
                 f"--run_dir must be a folder that can be written. "
@@ -102,7 +100,7 @@ class RunFolder:
         name = changed[0]
         was, now = earlier.flag_values()[name], config.flag_values()[name]
         raise UserError(
-            f"--{name} was {was!r} when the run in {self.path} was started, and another "
-            f"value would change its weights. Received: {now!r}. Give a new --run_dir, "
-            "or the old value to go on"
+            f"--{name} was {was!r} when the run in {self.path} was started, and "
+            f"another value would change its weights. Received: {now!r}. Give a new "
+            "--run_dir, or the old value to go on"
         )

@@ -26,7 +26,7 @@ def project(
         inside = tf.clip_by_value(candidate, origin - epsilon, origin + epsilon)
     else:
         change = candidate - origin
-        length = tf.norm(change, axis=(1, 2, 3), keepdims=True)
+        length = _l2_length(change)
         # Where the length is 0 the ratio is 0 / 0 := 0, and so is the change.
         shrunk = change * tf.math.divide_no_nan(tf.minimum(length, epsilon), length)
         inside = tf.where(length > epsilon, origin + shrunk, candidate)
@@ -43,11 +43,9 @@ def steepest_direction(gradient: tf.Tensor, norm: str) -> tf.Tensor:
     if norm == "linf":
         return tf.sign(gradient)
     # A saturated model's gradients are so small that their squares underflow.
-    axes = (1, 2, 3)
-    largest = tf.reduce_max(tf.abs(gradient), axis=axes, keepdims=True)
+    largest = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
     scaled = tf.math.divide_no_nan(gradient, largest)
-    length = tf.norm(scaled, axis=axes, keepdims=True)
-    return tf.math.divide_no_nan(scaled, length)
+    return tf.math.divide_no_nan(scaled, _l2_length(scaled))
 
 
 def uniform_in_unit_ball(
@@ -80,3 +78,8 @@ def uniform_in_unit_ball(
         share = streams.uniform(seed, identities, 2 * rounds + 1, 1)
         points = drawn / length * share ** (1 / count)
     return tf.constant(points.reshape(-1, *shape), tf.float32)
+
+
+def _l2_length(images: tf.Tensor) -> tf.Tensor:
+    squares = tf.reduce_sum(tf.square(images), axis=(1, 2, 3), keepdims=True)
+    return tf.sqrt(squares)

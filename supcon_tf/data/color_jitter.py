@@ -49,15 +49,16 @@ def color_jitter(images: tf.Tensor, draws: Draws) -> tf.Tensor:
     hue = draws.uniform(-_HUE, _HUE)
     gray = draws.chance(_GRAYSCALE_PROBABILITY)
 
-    images = adjust_brightness(images, tf.where(jitter, brightness, 1.0))
-    images = adjust_contrast(images, tf.where(jitter, contrast, 1.0))
+    brightness = tf.where(jitter, brightness, 1.0)
+    contrast = tf.where(jitter, contrast, 1.0)
     matrix = color_matrix(saturation, hue)
     matrix = tf.where(jitter[:, None, None], matrix, tf.eye(3))
-    to_gray = tf.constant(_GRAY, tf.float32)
-    matrix = tf.where(
-        gray[:, None, None], tf.einsum("ij,bjk->bik", to_gray, matrix), matrix
-    )
-    return mix_channels(images, matrix)
+    grayed = tf.einsum("ij,bjk->bik", tf.constant(_GRAY, tf.float32), matrix)
+    matrix = tf.where(gray[:, None, None], grayed, matrix)
+
+    images = adjust_brightness(images, draws.mine(brightness))
+    images = adjust_contrast(images, draws.mine(contrast))
+    return mix_channels(images, draws.mine(matrix))
 
 
 def adjust_brightness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

@@ -151,17 +151,18 @@ class Batches:
     def _augmented(
         self, images: tf.Tensor, seed: tf.Tensor, rows: tuple[int, int]
     ) -> tf.Tensor:
-        views = [
-            augment(
-                images,
-                self._augmentation,
-                tf.random.experimental.stateless_fold_in(seed, view),
-                batch_size=self._batch_size,
-                rows=rows,
-            )
-            for view in range(self._views)
-        ]
-        return views[0] if self._views == 1 else tf.stack(views, axis=1)
+        first, last = rows
+        # Views are neighbours in one larger batch: half the graph of a call for each.
+        augmented = augment(
+            tf.repeat(images, self._views, axis=0),
+            self._augmentation,
+            seed,
+            batch_size=self._batch_size * self._views,
+            rows=(first * self._views, last * self._views),
+        )
+        if self._views == 1:
+            return augmented
+        return tf.reshape(augmented, (last - first, self._views, *images.shape[1:]))
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

@@ -2,17 +2,17 @@
 
 keras_cv's layer of that name draws from a global generator, so that two of them with
 one seed differ; its transforms are pure functions of the parameters they are handed.
+One of them, Equalization, is replaced: see `supcon_tf.data.equalization`.
 """
 
 import functools
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from supcon_tf.data.draws import Draws
+from supcon_tf.data.equalization import equalize
 
 _PER_IMAGE = 2
 _MAGNITUDE = 0.5
@@ -63,11 +63,11 @@ def rand_augment(images: tf.Tensor, draws: Draws) -> tf.Tensor:
         strength = draws.normal(_MAGNITUDE, _DEVIATION)
         threshold = draws.normal(1.0 - _MAGNITUDE, _DEVIATION)
         parameters = Parameters(
-            tf.clip_by_value(strength, 0.0, 1.0),
-            tf.clip_by_value(threshold, 0.0, 1.0),
-            draws.uniform(-1.0, 1.0),
+            draws.mine(tf.clip_by_value(strength, 0.0, 1.0)),
+            draws.mine(tf.clip_by_value(threshold, 0.0, 1.0)),
+            draws.mine(draws.uniform(-1.0, 1.0)),
         )
-        pixels = _apply_drawn(pixels, operation, parameters)
+        pixels = _apply_drawn(pixels, draws.mine(operation), parameters)
     return tf.clip_by_value(pixels / 255.0, 0.0, 1.0)
 
 
@@ -88,30 +88,9 @@ def _apply_drawn(
 
 def apply(name: str, images: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """One of `OPERATIONS` on (B, H, W, 3) float32 images in [0, 255]."""
-    layer = _layers()[name]
     if name == "equalize":
-        return _equalize(layer, images)
-    return layer.augment_images(images, OPERATIONS[name](parameters))
-
-
-def _equalize(layer: Any, images: tf.Tensor) -> tf.Tensor:
-    # One image more, since the layer fails on none; rounded, since it truncates, and
-    # 127 / 255 * 255 may fall a little short.
-    padded = tf.pad(tf.round(images), [[0, 1], [0, 0], [0, 0], [0, 0]])
-    with _without_warnings("tensorflow"):
-        return layer.augment_images(padded, None)[:-1]
-
-
-@contextmanager
-def _without_warnings(name: str) -> Iterator[None]:
-    """Equalization is traced with a remark on its speed that no user can act upon."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+        return equalize(images)
+    return _layers()[name].augment_images(images, OPERATIONS[name](parameters))
 
 
 def _shears(parameters: Parameters) -> tf.Tensor:
@@ -158,7 +137,7 @@ OPERATIONS: dict[str, Callable[[Parameters], Any]] = {
 
 @functools.cache
 def _layers() -> dict[str, Any]:
-    """keras_cv's layer of each operation; their own random factors are never used."""
+    """keras_cv's layers, by operation; their own random factors are never used."""
     # It takes seconds to import, and only this policy needs it.
     from keras_cv import layers
 
@@ -170,7 +149,6 @@ def _layers() -> dict[str, Any]:
     translation = layers.RandomTranslation(_MAGNITUDE, _MAGNITUDE, **common)
     return {
         "auto_contrast": layers.AutoContrast(**ranged),
-        "equalize": layers.Equalization(**ranged),
         "solarize": layers.Solarization(**ranged),
         "color": layers.RandomColorDegeneration(_MAGNITUDE, **common),
         "contrast": layers.RandomContrast(factor=_MAGNITUDE, **ranged),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from supcon_tf.data.quiet import only_errors
 from supcon_tf.errors import UserError
 
 _NAME = re.compile(r"\w+(/[\w.\-]+)?(:(\d+|\*)\.(\d+|\*)\.(\d+|\*))?")
@@ -36,9 +37,11 @@ def prepared_builder(name: str, data_dir: str) -> Any:
         UserError: if the name is unknown, the data has no "image" and "label", or it
             is neither on disk nor can be downloaded.
     """
-    builder = _find(name, data_dir)
-    _check_features(builder, name)
-    if not builder.is_prepared():
+    with only_errors("absl"):
+        builder = _find(name, data_dir)
+        _check_features(builder, name)
+        prepared = builder.is_prepared()
+    if not prepared:
         _download(builder, name, data_dir)
     if "train" not in builder.info.splits:
         raise UserError(
@@ -89,13 +92,15 @@ def _check_features(builder: Any, name: str) -> None:
         if key not in names or not isinstance(features[key], kind):
             raise UserError(
                 "--dataset must name a classification data set, with features image "
-                f"(Image) and label (ClassLabel). Received: {name!r} with {', '.join(names)}"
+                f"(Image) and label (ClassLabel). Received: {name!r} with "
+                f"{', '.join(names) or 'neither'}"
             )
     image = features["image"]
-    if image.np_dtype != np.uint8 or image.shape[-1] not in (1, 3, 4):
+    dtype, channels = np.dtype(image.np_dtype).name, image.shape[-1]
+    if dtype != "uint8" or channels not in (1, 3, 4):
         raise UserError(
             "--dataset must have images of 8 bits and 1, 3 or 4 channels. Received: "
-            f"{name!r} with {np.dtype(image.np_dtype).name} and {image.shape[-1]} channels"
+            f"{name!r} with {dtype} and {channels} channels"
         )
 
 

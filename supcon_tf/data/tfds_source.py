@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from supcon_tf.data.quiet import only_errors
 from supcon_tf.data.source import Source, SourceSplit, progress_options
 from supcon_tf.data.tfds_access import prepared_builder
 from supcon_tf.errors import UserError
@@ -34,7 +35,6 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
             while `image_size` is 0.
     """
     builder = prepared_builder(name, data_dir)
-    # In which order tfds lists them says nothing.
     test_name = next(
         (split for split in ("test", "validation") if split in builder.info.splits),
         None,
@@ -57,7 +57,7 @@ def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, in
         # The data set doesn't promise one size; the first image says which it would
         # have to be, and reading the others checks it.
         with _readable(name):
-            encoded = next(iter(_dataset(builder, "train", "image")))
+            encoded = next(iter(_dataset(builder, "train", "image")))["image"]
             height, width = (
                 builder.info.features["image"].decode_example(encoded).shape[:2]
             )
@@ -68,7 +68,13 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
     count = builder.info.splits[split].num_examples
     batches = _dataset(builder, split, "label").batch(_LABELS_AT_ONCE)
     with _readable(builder.name):
-        labels = [np.empty(0, np.int64), *_exactly(batches, count, _LABELS_AT_ONCE)]
+        labels = [batch["label"] for batch in _exactly(batches, count, _LABELS_AT_ONCE)]
+
+    if sum(map(len, labels)) != count:
+        raise UserError(
+            f"--data_dir has a prepared {builder.name} of {count} {split} images. "
+            f"Received: {sum(map(len, labels))}"
+        )
 
     def read(indices: np.ndarray, out: np.ndarray) -> None:
         positions = np.full(count, -1, np.int64)
@@ -84,21 +90,21 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
                 out[where] = pixels
                 bar.update(len(where))
 
-    return SourceSplit(np.concatenate(labels).astype(np.int64), read)
+    return SourceSplit(np.concatenate([np.empty(0, np.int64), *labels]), read)
 
 
 def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:
-    """One feature of a split, in the order of its files; images stay encoded."""
+    """{feature: value} of a split, in the order of its files; images stay encoded."""
     import tensorflow_datasets as tfds
 
     skip = {"image": tfds.decode.SkipDecoding()} if feature == "image" else None
-    dataset = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding({feature: True}, decoders=skip),
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
-    return dataset.map(lambda example: example[feature])
+    with only_errors("absl"):
+        return builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding({feature: True}, decoders=skip),
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
 
 
 def _decoded(
@@ -108,8 +114,10 @@ def _decoded(
     image = builder.info.features["image"]
     where = tf.constant(positions)
 
-    def decode(index: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        pixels = image.decode_example(encoded)
+    def decode(
+        index: tf.Tensor, example: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, ...]:
+        pixels = image.decode_example(example["image"])
         pixels = (
             pixels[..., :3]
             if image.shape[-1] > 1

@@ -75,8 +75,7 @@ def _introduction(config: Config, result: dict[str, Any]) -> str:
         f"{name} ({stage.epochs} epochs: "
         + " + ".join(f"{w:g} {part}" for part, w in stage.loss_weights.items())
         + ")"
-        for name, stage in (("pretrain", config.pretrain), ("finetune", config.finetune))
-        if stage.epochs
+        for name, stage in config.stages()
     )
     return (
         f"ResNet-18 of width {config.model.width}, trained in {stages}, seed "
@@ -109,9 +108,7 @@ def _settings(config: Config, data: ImageData, result: dict[str, Any]) -> str:
     for model in result["models"][-1:]:
         seen = {}
         for row in model["attacks"] or []:
-            settings = {
-                k: v for k, v in row["parameters"].items() if k != "step_size"
-            }
+            settings = {k: v for k, v in row["parameters"].items() if k != "step_size"}
             seen[row["name"]] = ", ".join(f"{k} {v}" for k, v in settings.items())
         lines += [f"- {name}: {row}" for name, row in seen.items()]
     return "\n".join(lines)

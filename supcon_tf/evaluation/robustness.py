@@ -105,6 +105,8 @@ def make_attack(
     if name == "noise":
         return RandomNoise(epsilon=radius, norm=norm, seed=seed)
     if name == "transfer":
+        if source is None:
+            raise ValueError("the transfer attack needs a source model")
         made_on_source = PGD(
             epsilon=radius,
             steps=config.pgd_steps,

@@ -64,7 +64,7 @@ def evaluate_run(folder: RunFolder, config: Config, data: ImageData) -> dict[str
 
 
 def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
-    """Model files by the stage's name in a report: pretrain (if another follows), final.
+    """Model files by their name in a report: pretrain (if another follows), final.
 
     Raises:
         UserError: if there is no final model.
@@ -121,12 +121,10 @@ def write_results(
 
 def _classifier_trained(stage: str, config: Config) -> bool:
     """Whether any stage up to this one trained the classifier on labels."""
-    stages = [config.pretrain]
-    if stage == "final":
-        stages.append(config.finetune)
-    return any(
-        part in s.loss_weights
-        for s in stages
-        if s.epochs
-        for part in ("cross_entropy", "hinge")
-    ) or bool(config.init_from)
+    trained_by = {
+        part
+        for name, settings in config.stages()
+        if stage in (name, "final")
+        for part in settings.loss_weights
+    }
+    return bool(trained_by & {"cross_entropy", "hinge"})

@@ -51,6 +51,11 @@ class BatchLoss(keras.losses.Loss):
             raise ValueError(
                 f"y_pred must have the shape (N, D). Received: {outputs.shape}"
             )
+        if not labels.shape.is_compatible_with(outputs.shape[:1]):
+            raise ValueError(
+                "y_true must have one label for each row of y_pred. "
+                f"Received: {labels.shape} and {outputs.shape}"
+            )
         return tf.add_n([mean(term) for term in self.terms(labels, outputs)])
 
     def __call__(
@@ -95,8 +100,15 @@ def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def unit_length(vectors: tf.Tensor) -> tf.Tensor:
-    """Rows scaled to length 1; a zero row stays zero, with a finite gradient."""
-    return tf.math.l2_normalize(vectors, axis=-1)
+    """Rows scaled to length 1, with a finite gradient.
+
+    A zero row stays zero, and one shorter than 1e-6 stays shorter than 1.
+    """
+    # The square of a very long row overflows. The length does not matter, so a row may
+    # be shortened first, and nothing is lost by leaving that out of the gradient.
+    largest = tf.reduce_max(tf.abs(vectors), axis=-1, keepdims=True)
+    shortened = vectors / tf.stop_gradient(tf.maximum(largest, 1))
+    return tf.math.l2_normalize(shortened, axis=-1)
 
 
 def self_pairs(anchors: tf.Tensor, batch: Batch) -> tf.Tensor:

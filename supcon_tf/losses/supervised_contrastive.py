@@ -12,19 +12,19 @@ from supcon_tf.losses.base import Batch, BatchLoss, Term, self_pairs, unit_lengt
 class SupervisedContrastiveLoss(BatchLoss):
     """Pulls embeddings of one class together and pushes the classes apart.
 
-    With embeddings `z` scaled to unit length, temperature `t`, the other samples `A(i)`
-    and those of them with the label of `i`, `P(i)`:
+    With embeddings `z` scaled to unit length, temperature `t`, the other samples `a` of
+    an anchor `i`, and its positives `p`, those of them that share its label:
 
-    `out: L_i = -mean_{p in P(i)} [z_i.z_p / t - log sum_{a in A(i)} exp(z_i.z_a / t)]`
+    `out: L_i = -mean_p [z_i.z_p / t - log sum_a exp(z_i.z_a / t)]`
 
-    `in: L_i = -log [mean_{p in P(i)} exp(z_i.z_p / t) / sum_{a in A(i)} exp(z_i.z_a / t)]`
+    `in: L_i = -log [mean_p exp(z_i.z_p / t) / sum_a exp(z_i.z_a / t)]`
 
     The loss is the mean of `L_i` over the anchors that have a positive; with none it is
     0 with zero gradient. At the start of training it is near `log(N - 1)`. Views are
     given as samples of their own, with their labels repeated.
 
     Args:
-        temperature: `t`, above 0.
+        temperature: above 0.
         base_temperature: if given, the loss is multiplied by
             `temperature / base_temperature`.
         variant: `"out"` or `"in"`, the sum over positives outside or inside the
@@ -113,18 +113,25 @@ def supervised_contrastive_term(
     similarities = tf.where(is_self, nothing, similarities)
     log_all = tf.reduce_logsumexp(similarities, axis=1)
 
-    # Class sums instead of an (A, N) mask: sum_p z_i.z_p = z_i.(sum_{y_p = y_i} z_p - z_i)
-    _, classes, counts = tf.unique_with_counts(batch.labels)
-    own = tf.gather(classes, tf.range(tf.shape(anchors)[0]) + batch.offset)
-    positives = tf.cast(tf.gather(counts, own) - 1, anchors.dtype)
+    # Class sums instead of an (A, N) mask:
+    # sum_p z_i.z_p = z_i.(sum_{y_a = y_i} z_a - z_i), where the sum has i itself.
+    # A class is numbered by its first place among the sorted labels: XLA, which Keras
+    # turns on by default on a GPU, has no tf.unique_with_counts.
+    ordered = tf.sort(batch.labels)
+    classes = tf.searchsorted(ordered, batch.labels)
+    counts = tf.searchsorted(ordered, batch.labels, side="right") - classes
+    rows = tf.range(tf.shape(anchors)[0]) + batch.offset
+    positives = tf.cast(tf.gather(counts, rows) - 1, anchors.dtype)
     if variant == "out":
-        class_sums = tf.math.unsorted_segment_sum(others, classes, tf.size(counts))
-        sums = tf.gather(class_sums, own) - anchors
+        class_sums = tf.math.unsorted_segment_sum(others, classes, tf.size(classes))
+        sums = tf.gather(class_sums, tf.gather(classes, rows)) - anchors
         positive_sum = tf.reduce_sum(anchors * sums, axis=1) / temperature
         losses = log_all - positive_sum / tf.maximum(positives, 1)
     else:
         same = (labels[:, None] == batch.labels[None, :]) & ~is_self
-        log_positive = tf.reduce_logsumexp(tf.where(same, similarities, nothing), axis=1)
+        log_positive = tf.reduce_logsumexp(
+            tf.where(same, similarities, nothing), axis=1
+        )
         losses = log_all - log_positive + tf.math.log(tf.maximum(positives, 1))
     has_positive = positives > 0
     return Term(

@@ -18,8 +18,8 @@ def build_classifier(
     config: ModelConfig,
     image_shape: tuple[int, int, int],
     class_names: Sequence[str],
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
     dtype_policy: str = "float32",
 ) -> ContrastiveClassifier:
     """The network that a config describes, for images of a given shape.
@@ -88,8 +88,8 @@ def check_same_weights(model: keras.Model, other: keras.Model, source: str) -> N
     Raises:
         UserError: naming the first weight that is missing or has another shape.
     """
-    mine = {v.path.split("/", 1)[-1]: tuple(v.shape) for v in model.variables}
-    theirs = {v.path.split("/", 1)[-1]: tuple(v.shape) for v in other.variables}
+    mine = {v.path: tuple(v.shape) for v in model.variables}
+    theirs = {v.path: tuple(v.shape) for v in other.variables}
     for path in [*mine, *theirs]:
         if mine.get(path) != theirs.get(path):
             raise UserError(

@@ -137,7 +137,7 @@ class ContrastiveClassifier(keras.Model):
         outputs = self.outputs_of(images, training)
         return tf.math.l2_normalize(outputs[self.contrastive_input], axis=-1)
 
-    def compile(  # type: ignore[override]
+    def compile(
         self,
         optimizer: Any,
         losses: Mapping[str, tuple[float, Any]],
@@ -181,7 +181,9 @@ class ContrastiveClassifier(keras.Model):
             if self._objective.weight_decay:
                 # Replicas add their gradients up, but share one set of weights.
                 squares = [tf.nn.l2_loss(tf.convert_to_tensor(k)) for k in kernels]
-                decay = self._objective.weight_decay / num_replicas() * tf.add_n(squares)
+                decay = (
+                    self._objective.weight_decay / num_replicas() * tf.add_n(squares)
+                )
                 objective += tf.cast(decay, objective.dtype)
             objective = self.optimizer.scale_loss(objective)
         variables = self.trainable_variables
@@ -214,7 +216,9 @@ class ContrastiveClassifier(keras.Model):
         return shares
 
     def _weighted_sum(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.add_n([self._objective.parts[name][0] * part for name, part in parts.items()])
+        return tf.add_n(
+            [self._objective.parts[name][0] * part for name, part in parts.items()]
+        )
 
     def _update_metrics(
         self,
@@ -222,18 +226,18 @@ class ContrastiveClassifier(keras.Model):
         outputs: dict[str, tf.Tensor],
         parts: dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
-        count = tf.shape(labels)[0]
+        means, count = self._objective.means, tf.shape(labels)[0]
         values = {"loss": self._weighted_sum(parts), **parts}
         for name, share in values.items():
             # Keras averages over replicas what adds up over them.
-            self._objective.means[name].update_state(share * num_replicas(), sample_weight=count)
+            means[name].update_state(share * num_replicas(), sample_weight=count)
         correct = tf.argmax(outputs["logits"], axis=1) == labels
-        self._objective.means["accuracy"].update_state(correct)
+        means["accuracy"].update_state(correct)
         same, has_positive = nearest_has_same_label(
             outputs[self.contrastive_input], labels
         )
-        self._objective.means["contrastive_accuracy"].update_state(same, has_positive)
-        return {name: mean.result() for name, mean in self._objective.means.items()}
+        means["contrastive_accuracy"].update_state(same, has_positive)
+        return {name: mean.result() for name, mean in means.items()}
 
     def get_config(self) -> dict[str, Any]:
         return {

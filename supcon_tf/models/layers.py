@@ -63,5 +63,3 @@ class BatchNormalization(keras.layers.BatchNormalization):
             (self.moving_variance, variance),
         ):
             moving.assign(moving * self.momentum + new * (1 - self.momentum))
-
-

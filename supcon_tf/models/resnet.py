@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from supcon_tf.models.layers import BatchNormalization
 
@@ -13,8 +14,8 @@ def resnet18(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     width: int = 64,
     stem: str = "small",
-    mean: Sequence[float] = (0.5, 0.5, 0.5),
-    std: Sequence[float] = (0.25, 0.25, 0.25),
+    mean: Sequence[float] | np.ndarray = (0.5, 0.5, 0.5),
+    std: Sequence[float] | np.ndarray = (0.25, 0.25, 0.25),
     dtype: str | None = None,
     name: str = "resnet18",
 ) -> keras.Model:
@@ -64,7 +65,11 @@ def resnet18(
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
             x = _block(
-                x, width * 2**stage, stride, policy, f"stage{stage + 1}_block{block + 1}"
+                x,
+                width * 2**stage,
+                stride,
+                policy,
+                f"stage{stage + 1}_block{block + 1}",
             )
     x = keras.layers.GlobalAveragePooling2D(
         dtype=policy.variable_dtype, name="features"

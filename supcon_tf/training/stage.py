@@ -141,6 +141,6 @@ def _refuse_nonfinite(
         raise RunError(
             f"the {' and '.join(broken)} loss of {name} is no longer finite in epoch "
             f"{position.epoch + 1}, step {position.step + 1}: a lower "
-            f"--{name}_learning_rate, or a lower --{name}_{broken[0]}_weight, may help. "
+            f"--{name}_learning_rate or --{name}_{broken[0]}_weight may help. "
             f"The last good checkpoint stays in {checkpoints.directory}"
         )

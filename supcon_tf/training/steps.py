@@ -54,7 +54,9 @@ def validation(
 
     def run() -> dict[str, float]:
         parts = [outcomes(*batch) for batch in evaluation_batches(split, batch_size)]
-        correct, losses = (np.concatenate(column) for column in zip(*parts, strict=True))
+        correct, losses = (
+            np.concatenate(column) for column in zip(*parts, strict=True)
+        )
         return {
             "val_accuracy": float(correct.mean()),
             "val_cross_entropy": float(losses.mean()),

@@ -1,4 +1,4 @@
-"""A polite stop: SIGTERM and SIGINT end a run at the next step, with its state saved."""
+"""A polite stop: SIGTERM ends a run after the next step, with its state saved."""
 
 import signal
 import sys

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.config import STAGES, Config
+from supcon_tf.config import Config
 from supcon_tf.data import ImageData
 from supcon_tf.errors import UserError
 from supcon_tf.files import temporary_beside
@@ -29,7 +29,7 @@ def train(
         UserError: if the data or `--init_from` doesn't fit the config.
         RunError: if training diverges or can't be saved.
     """
-    stages = [name for name in STAGES if getattr(config, name).epochs]
+    stages = [name for name, _ in config.stages()]
     if folder.model_file.exists():
         return
     mean, std = data.channel_statistics()
@@ -68,8 +68,7 @@ def _pretrained_file(run_dir: str) -> str:
         if path.exists():
             return str(path)
     raise UserError(
-        "--init_from must be a run folder with a pretrained model. "
-        f"Received: {run_dir}"
+        f"--init_from must be a run folder with a pretrained model. Received: {run_dir}"
     )
 
 

@@ -1,0 +1,134 @@
+"""Geometry of labelled vectors: cosines, neighbours, distances to boundaries."""
+
+import numpy as np
+
+_ROWS_AT_ONCE = 1024
+
+
+def mean_cosines(
+    embeddings: np.ndarray, labels: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Mean cosine over all pairs of one class, and over all pairs of two classes.
+
+    With S_c the sum of a class's vectors, the sum over its ordered pairs (i, i) too is
+    `S_c . S_c`; so class sums give both means in O(N D).
+
+    Args:
+        embeddings: (N, D) unit vectors.
+        labels: (N,) integers.
+
+    Returns:
+        (intra, inter); None where there is no such pair.
+    """
+    vectors = embeddings.astype(np.float64)
+    _, class_of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(sizes), vectors.shape[1]))
+    np.add.at(sums, class_of, vectors)
+    within, total = (sums**2).sum(), (sums.sum(axis=0) ** 2).sum()
+    positive_pairs = int((sizes * (sizes - 1)).sum())
+    negative_pairs = int(len(labels) ** 2 - (sizes**2).sum())
+    intra = (within - (vectors**2).sum()) / positive_pairs if positive_pairs else None
+    inter = (total - within) / negative_pairs if negative_pairs else None
+    return (
+        None if intra is None else float(intra),
+        None if inter is None else float(inter),
+    )
+
+
+def pair_cosines(
+    embeddings: np.ndarray, labels: np.ndarray, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of `count` random pairs of one class and of two classes.
+
+    Every ordered pair is as likely as any other; pairs may repeat.
+
+    Args:
+        embeddings: (N, D) unit vectors.
+        labels: (N,) integers.
+        count: of pairs of each kind.
+        seed: of the choice.
+
+    Returns:
+        Two arrays (count,); empty where there is no such pair.
+    """
+    total = len(labels)
+    rng = np.random.default_rng([seed, 2])
+    # Sorted by class, the partners of an image are one run, which wraps around.
+    order = np.argsort(labels, kind="stable")
+    _, first, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    start, size = np.repeat(first, sizes), np.repeat(sizes, sizes)
+
+    def drawn(partners: np.ndarray, partner_of: str) -> np.ndarray:
+        if not partners.sum():
+            return np.zeros(0, np.float32)
+        left = rng.choice(total, count, p=partners / partners.sum())
+        step = rng.integers(partners[left])
+        if partner_of == "same":
+            right = start[left] + (left - start[left] + 1 + step) % size[left]
+        else:
+            right = (start[left] + size[left] + step) % total
+        pairs = embeddings[order[left]] * embeddings[order[right]]
+        return pairs.sum(axis=1).astype(np.float32)
+
+    return drawn(size - 1, "same"), drawn(total - size, "other")
+
+
+def nearest_neighbour_predictions(
+    known: np.ndarray, known_labels: np.ndarray, unknown: np.ndarray, neighbours: int
+) -> np.ndarray:
+    """The class that most of an image's nearest neighbours have.
+
+    A tie goes to the class whose tied neighbours are nearer, by their summed cosine.
+
+    Args:
+        known: (M, D) unit vectors.
+        known_labels: (M,) integers from 0 on.
+        unknown: (N, D) unit vectors.
+        neighbours: how many vote, at most M.
+
+    Returns:
+        (N,) labels.
+    """
+    classes = int(known_labels.max()) + 1
+    predictions = np.empty(len(unknown), known_labels.dtype)
+    for begin in range(0, len(unknown), _ROWS_AT_ONCE):
+        cosines = unknown[begin : begin + _ROWS_AT_ONCE] @ known.T
+        nearest = np.argpartition(-cosines, neighbours - 1, axis=1)[:, :neighbours]
+        # Cosines sum up to less than a quarter of a vote: they decide ties only.
+        votes = 1 + np.take_along_axis(cosines, nearest, axis=1) / (4 * neighbours)
+        tally = np.zeros((len(cosines), classes))
+        np.add.at(
+            tally, (np.arange(len(cosines))[:, None], known_labels[nearest]), votes
+        )
+        predictions[begin : begin + len(cosines)] = tally.argmax(axis=1)
+    return predictions
+
+
+def signed_margins(
+    vectors: np.ndarray, labels: np.ndarray, kernel: np.ndarray, bias: np.ndarray
+) -> np.ndarray:
+    """Distance of each vector to the nearest decision boundary of a linear classifier.
+
+    `min over j != y of (f_y - f_j) / ||w_y - w_j||` with `f = vectors @ kernel + bias`;
+    negative if another class wins. Classes with the very weights of y have no boundary
+    with it and are left out; a vector without any boundary has margin 0.
+
+    Args:
+        vectors: (N, F), what the classifier reads.
+        labels: (N,) integers below C.
+        kernel: (F, C).
+        bias: (C,).
+
+    Returns:
+        (N,) float64.
+    """
+    margins = np.zeros(len(labels))
+    for label in np.unique(labels):
+        rows = labels == label
+        logits = vectors[rows].astype(np.float64) @ kernel + bias
+        gaps = logits[:, [label]] - logits
+        distances = np.linalg.norm(kernel - kernel[:, [label]], axis=0)
+        others = distances > 0
+        if others.any():
+            margins[rows] = (gaps[:, others] / distances[others]).min(axis=1)
+    return margins

@@ -1,0 +1,178 @@
+"""Batch normalisation folded into the convolutions before it, for inference."""
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import keras
+import numpy as np
+
+from supcon_tf.models.contrastive_classifier import ContrastiveClassifier
+
+
+def fold_batch_norm(model: keras.Model) -> keras.Model:
+    """A twin of a model that infers without batch norm after its convolutions.
+
+    At inference batch norm multiplies each channel by a constant and adds another,
+    which the convolution before it can do with its kernel K and bias b:
+
+        gamma * (K x + b - mean) / std + beta = (s K) x + s (b - mean) + beta,
+        with s = gamma / std and std = sqrt(variance + epsilon).
+
+    A pair is folded if the convolution is linear and nothing but the batch norm reads
+    it. The constants are computed in float64 and stored in the dtype of the kernel.
+
+    Args:
+        model: a `ContrastiveClassifier`, a functional or a sequential model, with
+            models of these kinds inside it. Another kind is copied as it is.
+
+    Returns:
+        A new model with weights of its own, the same layer names and, to rounding, the
+        same outputs at inference. It is not for training, as it has no batch norm.
+
+    Example:
+
+    ```python
+    folded = fold_batch_norm(load_model("runs/digits/model.keras"))
+    logits = folded.predict(images)
+    ```
+
+    Reference:
+        Jacob et al. 2018, section 3.2 (arXiv 1712.05877).
+    """
+    if isinstance(model, ContrastiveClassifier):
+        encoder = fold_batch_norm(model.encoder)
+        twin = ContrastiveClassifier(**{**model.get_config(), "encoder": encoder})
+        twin.classifier.set_weights(model.classifier.get_weights())
+        if model.projection is not None and twin.projection is not None:
+            twin.projection.set_weights(model.projection.get_weights())
+        return twin
+    if isinstance(model, keras.Sequential):
+        return _fold_sequential(model)
+    # Keras does not export the class of functional models; only they list operations.
+    if hasattr(model, "operations"):
+        return _fold_functional(model)
+    return _copied(model)
+
+
+def folded_weights(
+    convolution: keras.layers.Conv2D, norm: keras.layers.BatchNormalization
+) -> list[np.ndarray]:
+    """Kernel (h, w, in, out) and bias (out,) that do the work of both layers."""
+    kernel = np.asarray(convolution.kernel)
+    mean, variance = (
+        np.asarray(moment, np.float64)
+        for moment in (norm.moving_mean, norm.moving_variance)
+    )
+    scale = 1 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale *= np.asarray(norm.gamma, np.float64)
+    bias = -mean * scale
+    if convolution.use_bias:
+        bias += np.asarray(convolution.bias, np.float64) * scale
+    if norm.center:
+        bias += np.asarray(norm.beta, np.float64)
+    folded = kernel.astype(np.float64) * scale
+    return [folded.astype(kernel.dtype), bias.astype(kernel.dtype)]
+
+
+def _fold_sequential(model: keras.Sequential) -> keras.Sequential:
+    layers = model.layers
+    norm_after = {
+        convolution.name: norm
+        for convolution, norm in pairwise(layers)
+        if _can_fold(convolution, norm)
+    }
+    removed = {norm.name for norm in norm_after.values()}
+    kept = [layer for layer in layers if layer.name not in removed]
+    twin = keras.Sequential(
+        [_twin_layer(layer, norm_after) for layer in kept], name=model.name
+    )
+    twin.build(model.input_shape)
+    _copy_weights(model, twin, norm_after)
+    return twin
+
+
+def _fold_functional(model: keras.Model) -> keras.Model:
+    norm_after = _pairs(model)
+    removed = {norm.name for norm in norm_after.values()}
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if layer.name in removed else layer(*args, **kwargs)
+
+    twin = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: _twin_layer(layer, norm_after),
+        call_function=call,
+    )
+    _copy_weights(model, twin, norm_after)
+    return twin
+
+
+def _pairs(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+    """The batch norm of each convolution that can be folded, by the latter's name."""
+    # Cloning is Keras' public way to walk a graph: this clone is only looked at.
+    made_by: dict[int, str] = {}
+    read_by: list[tuple[int, str]] = []
+    tensors: list[Any] = []
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs = layer(*args, **kwargs)
+        read_by.extend((id(x), layer.name) for x in keras.tree.flatten((args, kwargs)))
+        for tensor in keras.tree.flatten(outputs):
+            made_by[id(tensor)] = layer.name
+            tensors.append(tensor)
+        return outputs
+
+    clone = keras.models.clone_model(model, call_function=call)
+    read_by += [(id(x), "") for x in clone.outputs]
+    readers = Counter(tensor for tensor, _ in read_by)
+    calls = Counter(made_by.values())
+    layers = {layer.name: layer for layer in model.layers}
+    found = {}
+    for tensor, reader in read_by:
+        maker = made_by.get(tensor, "")
+        norm = layers.get(reader)
+        once = readers[tensor] == calls[reader] == calls[maker] == 1
+        if once and _can_fold(layers.get(maker), norm):
+            found[maker] = norm
+    return found
+
+
+def _can_fold(convolution: Any, norm: Any) -> bool:
+    # Subclasses of Conv2D may compute something else.
+    return (
+        type(convolution) is keras.layers.Conv2D
+        and isinstance(norm, keras.layers.BatchNormalization)
+        and convolution.activation is keras.activations.linear
+        and norm.axis % 4 == (3 if convolution.data_format == "channels_last" else 1)
+        and not norm.renorm
+    )
+
+
+def _twin_layer(layer: Any, norm_after: dict[str, Any]) -> Any:
+    if isinstance(layer, keras.Model):
+        return fold_batch_norm(layer)
+    config = layer.get_config()
+    if layer.name in norm_after:
+        config["use_bias"] = True
+    return type(layer).from_config(config)
+
+
+def _copy_weights(
+    model: keras.Model, twin: keras.Model, norm_after: dict[str, Any]
+) -> None:
+    """Gives each layer of the twin its weights; the models inside it have theirs."""
+    originals = {layer.name: layer for layer in model.layers}
+    for layer in twin.layers:
+        original = originals[layer.name]
+        if original.name in norm_after:
+            layer.set_weights(folded_weights(original, norm_after[original.name]))
+        elif not isinstance(layer, keras.Model):
+            layer.set_weights(original.get_weights())
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    return twin

@@ -1,0 +1,47 @@
+"""Shared fixtures: a small network and small real data."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from supcon_tf.config import Config
+
+
+@pytest.fixture
+def small_config():
+    """A run of seconds on 200 digits."""
+
+    def build(**flags):
+        values = {
+            "dataset": "digits",
+            "limit_train": 200,
+            "limit_test": 40,
+            "width": 4,
+            "batch_size": 32,
+            "pretrain_epochs": 2,
+            "pretrain_augmentation": "none",
+            "finetune_epochs": 1,
+            "finetune_augmentation": "none",
+            "epsilons": (8.0,),
+            "checks_limit": 0,
+            "projector_images": 0,
+        }
+        return Config.from_flag_values({**values, **flags})
+
+    return build
+
+
+@pytest.fixture
+def images_and_labels():
+    """40 random images (32, 32, 3) in [0,1] with labels of 4 classes."""
+    rng = np.random.default_rng(0)
+    return rng.random((40, 32, 32, 3), np.float32), np.arange(40) % 4
+
+
+@pytest.fixture(autouse=True)
+def _same_weights_in_every_test():
+    keras.utils.set_random_seed(0)

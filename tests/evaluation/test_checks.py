@@ -1,0 +1,148 @@
+"""Every check passes an honest model and fails one that masks its gradients."""
+
+import dataclasses
+
+import keras
+import pytest
+
+from supcon_tf.attacks.target import ProbabilityOutputError
+from supcon_tf.config import EvaluationConfig
+from supcon_tf.evaluation.checks import failed, run_checks, warning_lines
+
+from .masked_models import (
+    LEVEL,
+    Bump,
+    FlatFarAway,
+    Noisy,
+    Quantised,
+    Scaled,
+    grey_images,
+)
+
+CONFIG = EvaluationConfig(epsilons=(8.0, 24.0, 48.0), pgd_steps=10, checks_limit=60)
+
+
+def failures(model, split, config=CONFIG, **arguments):
+    return {c["name"] for c in failed(run_checks(model, split, config, **arguments))}
+
+
+@pytest.fixture(scope="module")
+def honest_checks(honest, other_honest, test_digits):
+    return run_checks(honest, test_digits, CONFIG, source=other_honest)
+
+
+@pytest.fixture(scope="module")
+def saturated_failures(honest, test_digits):
+    return failures(Scaled(honest, 300.0), test_digits, source=honest)
+
+
+@pytest.fixture(scope="module")
+def quantised_failures(honest, test_digits):
+    return failures(Quantised(honest), test_digits)
+
+
+@pytest.fixture(scope="module")
+def flat_failures():
+    config = dataclasses.replace(CONFIG, epsilons=(8.0, 32.0))
+    return failures(FlatFarAway(), grey_images(), config)
+
+
+def test_an_honest_model_passes_every_check(honest_checks):
+    assert [c["passed"] for c in honest_checks] == [True] * 12, warning_lines(
+        honest_checks
+    )
+
+
+def test_a_check_says_its_figure_its_threshold_and_a_sentence(honest_checks):
+    for check in honest_checks:
+        assert set(check) == {"name", "passed", "value", "threshold", "detail"}
+        assert check["value"] <= check["threshold"]
+        assert len(check["detail"].split()) > 5
+    assert warning_lines(honest_checks) == []
+
+
+def test_without_a_source_transfer_checks_do_not_apply(honest, test_digits):
+    config = dataclasses.replace(CONFIG, epsilons=(24.0,))
+    checks = {c["name"]: c for c in run_checks(honest, test_digits, config)}
+    assert checks["whitebox_not_weaker_than_transfer"]["passed"] is None
+    assert checks["transfer_not_weaker_than_noise"]["passed"] is None
+    assert checks["whitebox_not_weaker_than_noise"]["passed"] is True
+
+
+def test_an_honest_model_passes_in_l2_where_square_does_not_apply(honest, test_digits):
+    config = dataclasses.replace(CONFIG, norm="l2", epsilons=(1.0,), pgd_steps=40)
+    checks = {c["name"]: c for c in run_checks(honest, test_digits, config)}
+    assert not failed(list(checks.values()))
+    assert checks["square_not_stronger"]["passed"] is None
+
+
+def test_limit_zero_runs_no_checks(honest, test_digits):
+    config = dataclasses.replace(CONFIG, checks_limit=0)
+    assert run_checks(honest, test_digits, config) == []
+
+
+def test_large_logits_fail_the_check_of_rescaled_logits(saturated_failures):
+    assert "rescaled_logits" in saturated_failures
+
+
+def test_large_logits_fail_the_check_against_margin_losses(saturated_failures):
+    assert "ce_not_weaker_than_margin_losses" in saturated_failures
+
+
+def test_a_masked_model_that_falls_to_transfer_fails(saturated_failures):
+    assert "whitebox_not_weaker_than_transfer" in saturated_failures
+
+
+def test_huge_logits_fail_the_gradient_check(honest, test_digits):
+    assert "input_gradient_nonzero" in failures(Scaled(honest, 1e4), test_digits)
+
+
+def test_a_quantised_input_fails_the_gradient_check(quantised_failures):
+    assert "input_gradient_nonzero" in quantised_failures
+
+
+def test_a_quantised_input_that_falls_to_square_fails(quantised_failures):
+    assert "square_not_stronger" in quantised_failures
+
+
+def test_a_model_that_withstands_any_change_fails(quantised_failures, flat_failures):
+    assert "pgd_reaches_chance" in quantised_failures
+    assert "pgd_reaches_chance" in flat_failures
+
+
+def test_accuracy_that_rises_with_epsilon_fails(flat_failures):
+    assert "pgd_falls_with_epsilon" in flat_failures
+
+
+def test_a_model_that_only_fgsm_breaks_fails():
+    config = dataclasses.replace(CONFIG, epsilons=(8.0,))
+    found = failures(Bump(8 * LEVEL), grey_images(), config)
+    assert "pgd_not_weaker_than_fgsm" in found
+
+
+def test_pgd_of_too_few_steps_fails(honest, test_digits):
+    config = dataclasses.replace(CONFIG, pgd_steps=1)
+    assert "pgd_converged" in failures(honest, test_digits, config)
+
+
+def test_random_output_fails(honest, test_digits):
+    assert "predictions_repeat" in failures(Noisy(honest, 0.01), test_digits)
+
+
+def test_the_last_bits_count_only_where_determinism_was_asked_for(honest, test_digits):
+    model = Noisy(honest, 3e-7)
+    assert "predictions_repeat" not in failures(model, test_digits)
+    assert "predictions_repeat" in failures(model, test_digits, deterministic=True)
+
+
+def test_probabilities_are_refused(honest, test_digits):
+    model = keras.Sequential([honest, keras.layers.Softmax()])
+    with pytest.raises(ProbabilityOutputError, match="logits"):
+        run_checks(model, test_digits, CONFIG)
+
+
+def test_the_same_seed_gives_the_same_figures(
+    honest, other_honest, test_digits, honest_checks
+):
+    again = run_checks(honest, test_digits, CONFIG, source=other_honest)
+    assert again == honest_checks

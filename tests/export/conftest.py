@@ -1,0 +1,119 @@
+"""A run folder with a small network that was trained on digits for some seconds."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from export.run import export_run
+from export.settings import ExportSettings
+from supcon_tf.config import Config
+from supcon_tf.data import load
+from supcon_tf.losses.cross_entropy import CrossEntropyLoss
+from supcon_tf.models.build import build_classifier
+from supcon_tf.run_folder import RunFolder
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return load(Config().data)
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory, digits):
+    """A finished run: config, both stages' models, robustness.json."""
+    keras.utils.set_random_seed(0)
+    config = Config.from_flag_values({"dataset": "digits", "width": 8})
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "digits")
+    folder.begin(config)
+    mean, std = digits.channel_statistics()
+    model = build_classifier(
+        config.model, digits.image_shape, digits.class_names, mean, std
+    )
+    model.compile(
+        keras.optimizers.SGD(0.1, 0.9), {"cross_entropy": (1.0, CrossEntropyLoss())}
+    )
+    images = digits.train.images.astype(np.float32) / 255
+    model.fit(images, digits.train.labels, batch_size=64, epochs=2, verbose=0)
+    folder.stage("pretrain").mkdir()
+    model.save(folder.stage_model_file("pretrain"))
+    model.classifier.bias.assign_add(np.linspace(0, 0.1, 10))
+    model.save(folder.model_file)
+    folder.robustness_file.write_text(json.dumps(robustness()))
+    return folder.path
+
+
+def robustness():
+    row = {
+        "name": "fgsm",
+        "norm": "linf",
+        "epsilon": 8 / 255,
+        "epsilon_255": 8.0,
+        "accuracy": 0.5,
+        "interval_95": [0.45, 0.55],
+        "num_examples": 359,
+        "parameters": {"loss": "ce", "targeted": False},
+        "seconds": 0.1,
+    }
+    l2 = {**row, "name": "pgd", "norm": "l2", "epsilon": 0.5, "epsilon_255": None}
+    checks = [
+        {"name": "falls_with_epsilon", "passed": False, "detail": "rises by 3 points"},
+        {"name": "transfer", "passed": None, "detail": "no source"},
+        {"name": "two_evaluations_agree", "passed": True, "detail": "same"},
+    ]
+    stage = {"clean_accuracy": 0.975, "attacks": [row, l2]}
+    return {
+        "schema": 1,
+        "dataset": "digits",
+        "split": "test",
+        "num_examples": 359,
+        "seed": 0,
+        "versions": {"tensorflow": "2"},
+        "models": [
+            {"stage": "pretrain", **stage},
+            {"stage": "final", **stage, "checks": checks},
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def settings(run_dir, tmp_path_factory):
+    output = tmp_path_factory.mktemp("served") / "digits"
+    return ExportSettings(run_dir=str(run_dir), output=str(output))
+
+
+@pytest.fixture(scope="session")
+def folded(settings):
+    """The folder of a folded export."""
+    return export_run(settings)
+
+
+@pytest.fixture(scope="session")
+def unfolded(settings, folded):
+    """The folder of an export with batch norm, the version after `folded`."""
+    return export_run(dataclasses.replace(settings, fold_batch_norm=False))
+
+
+@pytest.fixture
+def command():
+    """Runs `python -m export` with the given flags."""
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "export", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            check=False,
+        )
+
+    return run

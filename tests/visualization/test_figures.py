@@ -1,0 +1,128 @@
+"""Figures are PNGs that show what they were given."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from supcon_tf.visualization import adversarial_grid as grid
+from supcon_tf.visualization import embedding_map as mapping
+from supcon_tf.visualization import histograms
+
+RNG = np.random.default_rng(0)
+
+
+def assert_is_picture(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+        assert max(image.size) < 3000
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 10
+
+
+def legend_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_margins_are_drawn_with_the_boundary_and_the_stages_they_belong_to(tmp_path):
+    margins = {"pretrain": RNG.normal(1, 1, 500), "final": RNG.normal(2, 1, 500)}
+    histograms.margin_histogram(margins, tmp_path / "margins.png", "distance")
+    assert_is_picture(tmp_path / "margins.png")
+    axes = histograms._margin_figure(margins, "distance").axes[0]
+    assert axes.get_xlabel() == "distance"
+    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
+    wrong = (margins["final"] < 0).mean()
+    assert (
+        f"final: median {np.median(margins['final']):.3g}, {wrong:.1%}"
+        in legend_of(axes)[1]
+    )
+
+
+def test_outliers_do_not_squeeze_the_histogram():
+    margins = {"final": np.array([*np.linspace(0, 1, 2000), 1e9])}
+    axes = histograms._margin_figure(margins, "distance").axes[0]
+    assert axes.get_xlim()[1] < 2
+
+
+def test_similarities_get_a_panel_for_each_stage_and_lines_at_the_margins(tmp_path):
+    positive = {s: RNG.uniform(0.5, 1, 300) for s in ("pretrain", "final")}
+    negative = {s: RNG.uniform(-0.5, 0.5, 300) for s in ("pretrain", "final")}
+    path = tmp_path / "similarities.png"
+    histograms.similarity_histogram(positive, negative, path, 0.8, 0.2)
+    assert_is_picture(path)
+    figure = histograms._similarity_figure(positive, negative, 0.8, 0.2)
+    assert [axes.get_title() for axes in figure.axes] == ["pretrain", "final"]
+    drawn = [list(line.get_xdata()) for line in figure.axes[0].lines]
+    assert [0.8, 0.8] in drawn
+    assert [0.2, 0.2] in drawn
+    without = histograms._similarity_figure(positive, negative, None, None)
+    assert len(legend_of(without.axes[0])) == 2
+
+
+def test_a_single_class_has_no_negative_pairs_to_draw():
+    figure = histograms._similarity_figure(
+        {"final": np.ones(5)}, {"final": np.zeros(0)}, None, None
+    )
+    assert len(legend_of(figure.axes[0])) == 1
+
+
+@pytest.mark.parametrize("classes", [3, 25])
+def test_the_map_shows_at_most_ten_classes(classes, tmp_path):
+    labels = np.arange(100) % classes
+    clean = RNG.normal(size=(100, 8)) + 5 * RNG.normal(size=(classes, 8))[labels]
+    names = [f"class {i}" for i in range(classes)]
+    path = tmp_path / "map.png"
+    mapping.embedding_map(clean, clean + 1, labels, names, path, title="FGSM")
+    assert_is_picture(path)
+    rows = mapping._chosen(labels, np.random.default_rng(0))
+    assert len(np.unique(labels[rows])) == min(classes, 10)
+
+
+def test_the_map_draws_dots_crosses_and_links():
+    labels = np.array([0, 0, 1, 1, 2])
+    before, after = RNG.normal(size=(5, 2)), RNG.normal(size=(5, 2))
+    linked = np.array([1, 4])
+    figure = mapping._figure(before, after, labels, linked, ["a", "b", "c"], "PGD")
+    axes = figure.axes[0]
+    assert axes.get_title() == "PGD"
+    assert len(axes.lines) == 2
+    points = sum(len(c.get_offsets()) for c in axes.collections)
+    assert points == 10
+    assert legend_of(axes)[-3:] == ["a", "b", "c"]
+
+
+def test_the_map_of_a_seed_is_always_the_same():
+    vectors = RNG.normal(size=(40, 6)).astype(np.float32)
+    first, again = (mapping._two_dimensional(vectors, 0) for _ in range(2))
+    assert (first == again).all()
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_grid_draws_images_changes_and_predictions(size, tmp_path):
+    images = RNG.uniform(0.2, 0.8, (10, size, size, 3)).astype(np.float32)
+    adversarial = images + 8 / 255 * np.sign(RNG.normal(size=images.shape))
+    labels, names = np.arange(10), [f"quite a long class name {i}" for i in range(10)]
+    path = tmp_path / "grid.png"
+    grid.adversarial_grid(
+        images, adversarial, labels, labels, labels[::-1], names, path, "FGSM 8/255"
+    )
+    assert_is_picture(path)
+
+
+def test_the_grid_marks_what_is_right_and_wrong_and_names_its_magnification():
+    images = np.full((2, 4, 4, 3), 0.5)
+    adversarial = images + 8 / 255
+    figure = grid._figure(
+        images, adversarial, ["cat", "dog"], ["cat", "dog"], ["dog", "dog"], "FGSM"
+    )
+    assert [axes.get_title() for axes in figure.axes] == [
+        "✓ cat", "✓ dog", "✗ dog", "✓ dog", "", "",
+    ]  # fmt: skip
+    assert figure.axes[4].get_ylabel() == "change × 15"
+    change = figure.axes[4].images[0].get_array()
+    assert np.asarray(change) == pytest.approx(0.5 + 15 * 8 / 255)
+
+
+def test_an_attack_that_changed_nothing_is_drawn_grey():
+    images = np.zeros((1, 4, 4, 3))
+    figure = grid._figure(images, images, ["a"], ["a"], ["a"], "FGSM")
+    assert (np.asarray(figure.axes[2].images[0].get_array()) == 0.5).all()
