@@ -71,7 +71,8 @@ class Checkpoints:
         """Assigns the newest usable checkpoint; position 0 and {} if there is none."""
         for path in self._paths():
             try:
-                with np.load(path, allow_pickle=False) as file:
+                # numpy leaves a file that it opened itself open if it is no archive.
+                with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                     header = json.loads(str(file["header"]))
                     arrays = [file[f"{i:05d}"] for i in range(len(variables))]
                     if len(file.files) != len(variables) + 1:

@@ -16,8 +16,13 @@ def served(unfolded):
 
 
 def png(image, mode="RGB", kind="png"):
+    picture = Image.fromarray(image)
+    if mode == "P":
+        picture = picture.convert("L")
+        # A palette of greys, so that no colour is changed.
+        picture.putpalette([level for level in range(256) for _ in "rgb"])
     file = io.BytesIO()
-    Image.fromarray(image).convert(mode).save(file, kind)
+    picture.convert(mode).save(file, kind)
     return file.getvalue()
 
 

@@ -88,8 +88,15 @@ def test_labels_may_have_one_or_two_axes_and_any_number_type(loss, oracle, dtype
 
 # bfloat16 has 8 bits: it would take 256 for 257, and float16 40000 for 40001.
 @pairwise_losses
-@pytest.mark.parametrize("pair", [(256, 257), (40000, 40001)])
-@pytest.mark.parametrize("dtype", ["int64", "float32"])
+@pytest.mark.parametrize(
+    ("pair", "dtype"),
+    [
+        ((256, 257), "int64"),
+        ((256, 257), "float32"),
+        ((40000, 40001), "float32"),
+        ((1, 2**32 + 1), "int64"),
+    ],
+)
 def test_large_labels_stay_different_classes(loss, oracle, pair, dtype, dtype_policy):
     labels = np.array([pair[0], pair[1], pair[0], pair[1]])
     outputs = random_outputs(4)

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from supcon_tf.losses import MarginContrastiveLoss
 
-from .cases import at_angles, value_and_gradient
+from .cases import LABELS, at_angles, random_outputs, value_and_gradient
+from .oracles import margin_contrastive
 
 COS_30 = math.sqrt(3) / 2
 
@@ -44,6 +45,16 @@ def test_terms_count_only_pairs_that_violate_their_margin():
     assert (int(positive.count), int(negative.count)) == (6, 2)
     assert float(positive.total) == pytest.approx(2 * (0.3**2 + 1.8**2 + 1.3**2))
     assert float(negative.total) == pytest.approx(2 * (COS_30 - 0.2) ** 2)
+
+
+def test_a_sample_is_no_positive_of_itself():
+    # By rounding, the cosine of a vector with itself may violate a margin of 1.
+    loss = MarginContrastiveLoss(positive_margin=1.0)
+    embeddings = random_outputs()
+    positive, _ = loss.terms(tf.constant(LABELS), tf.constant(embeddings))
+    assert int(positive.count) == 3 * 2 + 2 + 2
+    expected = margin_contrastive(LABELS, embeddings, 1.0, 0.2)
+    assert float(loss(LABELS, embeddings)) == pytest.approx(expected)
 
 
 def test_satisfied_pairs_do_not_dilute_the_loss():

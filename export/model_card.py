@@ -1,0 +1,191 @@
+"""The model card: what a deployed model was trained on, and how far to trust it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from supcon_tf.config import Config
+from supcon_tf.errors import UserError
+from supcon_tf.run_folder import RunFolder
+
+SCHEMA = 1
+INTENDED_USE = (
+    "Classifying images of the kind it was trained on into the classes below, and "
+    "research on robustness to small perturbations of the pixels."
+)
+LIMITS = (
+    "It answers with one of its classes for any image, also for one of none of them; "
+    "its probabilities are not calibrated.",
+    "Its robustness is empirical: measured with the attacks below, on the images "
+    "below. A stronger or an adaptive attack can break it, and nothing is certified.",
+    "Perturbations other than the measured ones (rotation, weather, other cameras) "
+    "were not tested.",
+)
+
+
+def model_card(
+    folder: RunFolder,
+    config: Config,
+    stage: str,
+    class_names: Sequence[str],
+    image_shape: Sequence[int],
+    folded: bool,
+) -> dict[str, Any]:
+    """What model_card.json holds.
+
+    Args:
+        folder: the run; its robustness.json may be missing.
+        config: of the run.
+        stage: "final" or "pretrain".
+        class_names: the name of each class.
+        image_shape: (H, W, 3).
+        folded: whether batch norm was folded.
+
+    Raises:
+        UserError: if robustness.json is there but can't be read.
+    """
+    stages = ("pretrain",) if stage == "pretrain" else ("pretrain", "finetune")
+    recipe = {
+        name: {
+            "epochs": part.epochs,
+            "loss_weights": part.loss_weights,
+            "learning_rate": part.learning_rate,
+            "schedule": part.schedule,
+            "augmentation": part.augmentation,
+        }
+        for name in stages
+        if (part := getattr(config, name)).epochs
+    }
+    return {
+        "schema": SCHEMA,
+        "model": f"ResNet-18 of width {config.model.width}",
+        "stage": stage,
+        "dataset": config.data.dataset,
+        "classes": list(class_names),
+        "image_shape": list(image_shape),
+        "arithmetic": "float32",
+        "batch_norm_folded": folded,
+        "seed": config.seed,
+        "trained_in": config.dtype_policy,
+        "recipe": recipe,
+        "evaluation": _evaluation(folder, stage),
+        "intended_use": INTENDED_USE,
+        "limits": list(LIMITS),
+    }
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The card for people."""
+    height, width, _ = card["image_shape"]
+    lines = [
+        f"# Model card: {card['dataset']}, {card['model']}",
+        "",
+        f"- stage: {card['stage']}, seed {card['seed']}, trained in "
+        f"{card['trained_in']}, served in {card['arithmetic']}"
+        + (", batch norm folded" if card["batch_norm_folded"] else ""),
+        f"- input: RGB images of {height}x{width} pixels",
+        f"- {len(card['classes'])} classes: {_shortened(card['classes'])}",
+        "",
+        "## Training",
+        "",
+        *(f"- {name}: {_recipe(part)}" for name, part in card["recipe"].items()),
+        "",
+        "## Accuracy",
+        "",
+        *_accuracy(card["evaluation"]),
+        "",
+        "## Intended use",
+        "",
+        card["intended_use"],
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in card["limits"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _evaluation(folder: RunFolder, stage: str) -> dict[str, Any] | None:
+    """The stage's part of robustness.json; None if it was not evaluated."""
+    path = folder.robustness_file
+    if not path.is_file():
+        return None
+    try:
+        result = json.loads(path.read_text())
+        found = [model for model in result["models"] if model["stage"] == stage]
+        if not found:
+            return None
+        model = found[0]
+        return {
+            "split": result["split"],
+            "num_examples": result["num_examples"],
+            "seed": result["seed"],
+            "versions": result["versions"],
+            "clean_accuracy": model["clean_accuracy"],
+            "attacks": model["attacks"],
+            "checks": model.get("checks"),
+            "failed_checks": [
+                check for check in model.get("checks") or [] if check["passed"] is False
+            ],
+        }
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} can't be read as an evaluation ({error!r}): evaluate the run "
+            f"again with python -m supcon_tf.evaluation --run_dir={folder.path}"
+        ) from error
+
+
+def _accuracy(evaluation: dict[str, Any] | None) -> list[str]:
+    if evaluation is None:
+        return ["Not evaluated: the run has no figures for this model."]
+    if evaluation["attacks"] is None:
+        return ["Not evaluated: this stage trained no classifier."]
+    lines = [
+        f"On {evaluation['num_examples']} {evaluation['split']} images, seed "
+        f"{evaluation['seed']}; adversarial images that are classified right, in all "
+        "images.",
+        "",
+        "| attack | strength | accuracy | 95 % interval | settings |",
+        "|---|---|---|---|---|",
+        f"| none | | {evaluation['clean_accuracy']:.1%} | | |",
+    ]
+    for row in evaluation["attacks"]:
+        low, high = row["interval_95"]
+        settings = ", ".join(f"{k} {v}" for k, v in row["parameters"].items())
+        lines.append(
+            f"| {row['name']} | {_strength(row)} | {row['accuracy']:.1%} | "
+            f"{low:.1%} to {high:.1%} | {settings} |"
+        )
+    return [*lines, "", *_checks(evaluation)]
+
+
+def _checks(evaluation: dict[str, Any]) -> list[str]:
+    if not evaluation["checks"]:
+        return ["No masking checks were run: the figures may overstate the robustness."]
+    failed = evaluation["failed_checks"]
+    if not failed:
+        return ["No masking check failed."]
+    return [
+        "**Failed masking checks: the figures above overstate the robustness.**",
+        "",
+        *(f"- {check['name']}: {check['detail']}" for check in failed),
+    ]
+
+
+def _strength(row: dict[str, Any]) -> str:
+    if row["epsilon_255"] is None:
+        return f"{row['norm']} {row['epsilon']:g}"
+    return f"{row['norm']} {row['epsilon_255']:g}/255"
+
+
+def _recipe(part: dict[str, Any]) -> str:
+    losses = " + ".join(f"{w:g} {name}" for name, w in part["loss_weights"].items())
+    return (
+        f"{part['epochs']} epochs of {losses}, learning rate {part['learning_rate']:g} "
+        f"({part['schedule']}), augmentation {part['augmentation']}"
+    )
+
+
+def _shortened(names: Sequence[str], shown: int = 10) -> str:
+    rest = ", ... (all in labels.txt)" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest

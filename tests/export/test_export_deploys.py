@@ -1,0 +1,78 @@
+"""Tools and runtimes that no one here wrote read the export."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+def cli(*words):
+    program = Path(sys.executable).with_name("saved_model_cli")
+    if not program.exists():
+        pytest.skip("TensorFlow's saved_model_cli is not installed")
+    finished = subprocess.run(
+        [program, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_saved_model_cli_shows_the_signatures(folded):
+    shown = cli("show", "--dir", folded, "--all")
+    for name in ("serving_default", "classify_uint8", "classify_encoded", "embed"):
+        assert f"signature_def['{name}']" in shown
+    assert "shape: (-1, 32, 32, 3)" in shown
+
+
+def test_saved_model_cli_runs_it(folded, digits, tmp_path):
+    images = digits.test.images[:20]
+    np.save(tmp_path / "images.npy", images.astype(np.float32) / 255)
+    cli(
+        *("run", "--dir", folded, "--tag_set", "serve"),
+        *("--signature_def", "serving_default"),
+        *("--inputs", f"images={tmp_path / 'images.npy'}"),
+        *("--outdir", tmp_path / "out"),
+    )
+    accuracy = np.mean(
+        np.load(tmp_path / "out" / "class_id.npy") == digits.test.labels[:20]
+    )
+    assert accuracy >= 0.8
+
+
+def test_openvino_agrees_on_the_classes_of_real_images(folded, digits):
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    splits = (digits.train, digits.test)
+    images = np.concatenate([split.images for split in splits])
+    images = images.astype(np.float32) / 255
+    signature = tf.saved_model.load(str(folded)).signatures["classify"]
+    ours = {k: v.numpy() for k, v in signature(tf.constant(images)).items()}
+    # On processors with AMX it would compute in bfloat16.
+    compiled = openvino.Core().compile_model(
+        openvino.convert_model(str(folded)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    theirs = compiled(images)
+    assert len(images) > 1000
+    assert len(np.unique(ours["class_id"])) == 10
+    np.testing.assert_array_equal(theirs["class_id"], ours["class_id"])
+    np.testing.assert_allclose(theirs["logits"], ours["logits"], atol=1e-3)
+    assert theirs["label"].tolist() == [x.decode() for x in ours["label"]]
+
+
+def test_version_holds_labels_config_and_model_card(folded, run_dir):
+    extra = folded / "assets.extra"
+    assert (extra / "labels.txt").read_text().split() == [str(n) for n in range(10)]
+    assert (extra / "config.json").read_text() == (run_dir / "config.json").read_text()
+    card = json.loads((extra / "model_card.json").read_text())
+    assert card["seed"] == 0
+    assert card["evaluation"]["attacks"][0]["parameters"]["loss"] == "ce"
+    assert [c["name"] for c in card["evaluation"]["failed_checks"]] == [
+        "falls_with_epsilon"
+    ]
+    text = (extra / "MODEL_CARD.md").read_text()
+    for part in ("97.5%", "linf 8/255", "l2 0.5", "falls_with_epsilon: rises by 3"):
+        assert part in text
+    assert "two_evaluations_agree" not in text

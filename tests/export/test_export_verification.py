@@ -1,0 +1,89 @@
+"""The verification of an export: by a stranger, and before it counts."""
+
+import importlib.util
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from export.archive import write_saved_model
+from export.run import export_run
+from export.verification import PROCESS, verify
+from supcon_tf.errors import RunError
+from supcon_tf.models import load_model
+from supcon_tf.models.folding import fold_batch_norm
+
+
+@pytest.fixture(scope="module")
+def model(run_dir):
+    return load_model(run_dir / "model.keras")
+
+
+def test_export_prints_how_far_each_signature_is_off(settings, folded, command):
+    finished = command(
+        f"--run_dir={settings.run_dir}",
+        f"--output={settings.output}",
+        "--stage=pretrain",
+        "--model_version=41",
+    )
+    assert finished.returncode == 0, finished.stderr
+    for name in ("serving_default", "classify_uint8", "classify_encoded", "embed"):
+        assert f"{name}: " in finished.stdout
+    assert "batches of 1, 3, 64" in finished.stdout
+    assert "/41" in finished.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("package", ["supcon_tf", "keras_cv", "export"])
+def test_verifying_process_cannot_import(package):
+    assert importlib.util.find_spec(package)
+    code = (
+        f"import sys; sys.path[:0] = {[str(PROCESS.parent), *sys.path]!r}; "
+        "import verify_process as v; sys.meta_path.insert(0, v._Blocker()); "
+        f"import {package}"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert f"{package} is blocked" in finished.stderr
+
+
+def check(saved_model, model, digits, exact=True, names=None):
+    names = names or model.class_names
+    verify(saved_model, model, names, digits.test.images[:8], exact)
+
+
+def test_folded_logits_are_not_taken_for_the_same_bits(folded, model, digits):
+    with pytest.raises(RunError, match="not the same bits"):
+        check(folded, model, digits)
+
+
+def test_other_weights_are_found(unfolded, model, digits):
+    other = fold_batch_norm(model)
+    bias = np.asarray(other.classifier.bias)
+    other.classifier.bias.assign(bias + np.float32(1e-3) * np.arange(10))
+    with pytest.raises(RunError, match=r"logits differ by .*above 0\.0001"):
+        check(unfolded, other, digits, exact=False)
+
+
+def test_wrong_class_names_are_found(unfolded, model, digits):
+    with pytest.raises(RunError, match="labels are not the names"):
+        check(unfolded, model, digits, names=model.class_names[::-1])
+
+
+def test_folder_that_is_no_saved_model_is_found(tmp_path, model, digits):
+    with pytest.raises(RunError, match="failed its verification"):
+        check(tmp_path, model, digits)
+
+
+def test_failed_verification_publishes_nothing(settings, tmp_path, monkeypatch):
+    def wrong(folder, model, names):
+        twin = keras.models.clone_model(model)
+        write_saved_model(folder, twin, names)
+
+    monkeypatch.setattr("export.archive.write_saved_model", wrong)
+    wanted = type(settings)(run_dir=settings.run_dir, output=str(tmp_path))
+    with pytest.raises(RunError, match=r"not published.*--nofold_batch_norm"):
+        export_run(wanted)
+    assert list(tmp_path.iterdir()) == []

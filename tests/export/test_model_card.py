@@ -1,0 +1,41 @@
+"""The model card where the evaluation says less than everything."""
+
+import json
+
+import pytest
+
+from export.model_card import markdown, model_card
+from supcon_tf.config import Config
+from supcon_tf.run_folder import RunFolder
+
+
+def card_of(folder, **changes):
+    path = RunFolder(folder)
+    if changes:
+        model = {"stage": "final", "clean_accuracy": 0.5, "attacks": [], **changes}
+        result = {"split": "test", "num_examples": 9, "seed": 0, "versions": {}}
+        path.robustness_file.write_text(json.dumps({**result, "models": [model]}))
+    names = [f"class{n}" for n in range(12)]
+    return markdown(model_card(path, Config(), "final", names, (32, 32, 3), True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Not evaluated: the run has no figures"),
+        ({"stage": "pretrain"}, "Not evaluated: the run has no figures"),
+        ({"clean_accuracy": None, "attacks": None}, "trained no classifier"),
+        ({"attacks": []}, "No masking checks were run"),
+        ({"checks": []}, "No masking checks were run"),
+        ({"checks": [{"name": "a", "passed": None}]}, "No masking check failed"),
+        ({"checks": [{"name": "a", "passed": False, "detail": "b"}]}, "- a: b"),
+    ],
+)
+def test_card_says_what_is_not_known(tmp_path, changes, said):
+    assert said in card_of(tmp_path, **changes)
+
+
+def test_long_lists_of_classes_are_cut(tmp_path):
+    text = card_of(tmp_path)
+    assert "class9, ... (all in labels.txt)" in text
+    assert "class10" not in text

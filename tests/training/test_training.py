@@ -1,0 +1,233 @@
+import json
+import math
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from supcon_tf.data import load
+from supcon_tf.errors import RunError, UserError
+from supcon_tf.models import load_model
+from supcon_tf.run_folder import RunFolder
+from supcon_tf.training import stage as stage_module
+from supcon_tf.training.training import train
+
+
+def run(config, path):
+    """Trains in `path` as a fresh process would."""
+    keras.utils.set_random_seed(config.seed)
+    folder = RunFolder(path)
+    folder.begin(config)
+    train(config, load(config.data), folder, tf.distribute.get_strategy())
+    return folder
+
+
+def weights(folder):
+    return load_model(folder.model_file).get_weights()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, request):
+    """A finished run of both stages, and its config."""
+    config = request.getfixturevalue("small_config_for_module")
+    return run(config, tmp_path_factory.mktemp("run")), config
+
+
+@pytest.fixture(scope="module")
+def small_config_for_module():
+    from supcon_tf.config import Config
+
+    return Config.from_flag_values(
+        {
+            "limit_train": 200,
+            "limit_test": 40,
+            "width": 4,
+            "batch_size": 32,
+            "pretrain_epochs": 2,
+            "pretrain_augmentation": "none",
+            "pretrain_warmup_epochs": 0.0,
+            "finetune_epochs": 1,
+            "finetune_augmentation": "none",
+            "projector_images": 0,
+        }
+    )
+
+
+def test_run_folder_holds_what_the_contract_says(finished):
+    folder, config = finished
+    assert folder.config() == config
+    assert "--width=4" in (folder.path / "flags.txt").read_text()
+    assert folder.stage_model_file("pretrain").exists()
+    assert folder.stage_model_file("finetune").exists()
+    assert any(folder.tensorboard.rglob("events*"))
+
+
+def test_metrics_have_a_line_for_each_epoch(finished):
+    folder, _ = finished
+    lines = [json.loads(x) for x in folder.metrics_file.read_text().splitlines()]
+    epochs = [(line["stage"], line["epoch"]) for line in lines]
+    assert epochs == [("pretrain", 1), ("pretrain", 2), ("finetune", 1)]
+    assert {"cross_entropy", "supcon", "accuracy", "val_accuracy"} <= set(lines[0])
+    assert {"cross_entropy", "margin"} <= set(lines[2])
+    assert "supcon" not in lines[2]
+    for line in lines:
+        total = sum(w * line[part] for part, w in line["weights"].items())
+        assert line["loss"] == pytest.approx(total, rel=1e-4)
+        assert line["images_per_second"] > 0
+        assert 0 < line["learning_rate"] <= 0.1
+
+
+def test_final_model_is_the_finetuned_one(finished):
+    folder, _ = finished
+    last = load_model(folder.stage_model_file("finetune")).get_weights()
+    for one, other in zip(last, weights(folder), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_finished_run_is_not_trained_again(finished, monkeypatch):
+    folder, config = finished
+    monkeypatch.setattr(
+        "supcon_tf.training.training.train_stage",
+        lambda *_: pytest.fail("trained again"),
+    )
+    run(config, folder.path)
+
+
+def test_run_stopped_between_stages_ends_with_the_same_weights(finished, tmp_path):
+    folder, config = finished
+    other = RunFolder(tmp_path)
+    other.begin(config)
+    other.stage("pretrain").mkdir()
+    other.stage_model_file("pretrain").write_bytes(
+        folder.stage_model_file("pretrain").read_bytes()
+    )
+    run(config, tmp_path)
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(finished, tmp_path, monkeypatch):
+    folder, config = finished
+    steps = []
+    original = stage_module.Progress.step
+
+    def stop_in_second_epoch(self, done, metrics):
+        original(self, done, metrics)
+        steps.append(done)
+        if len(steps) == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(stage_module.Progress, "step", stop_in_second_epoch)
+    with pytest.raises(SystemExit) as stopped:
+        run(config, tmp_path)
+    assert stopped.value.code == 143
+    assert len(steps) == 8
+    monkeypatch.undo()
+    other = run(config, tmp_path)
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+    kept = ("loss", "accuracy", "learning_rate", "val_accuracy")
+    for line, same in zip(folder.metrics(), other.metrics(), strict=True):
+        assert [line[key] for key in kept] == [same[key] for key in kept]
+
+
+def test_nonfinite_loss_stops_the_run_and_names_the_part(small_config, tmp_path):
+    config = small_config(
+        pretrain_epochs=0,
+        finetune_learning_rate=1e30,
+        finetune_warmup_epochs=0.0,
+        finetune_epochs=3,
+    )
+    with pytest.raises(RunError, match=r"no longer finite") as error:
+        run(config, tmp_path)
+    assert "\n" not in str(error.value)
+    assert not RunFolder(tmp_path).model_file.exists()
+
+
+def test_only_the_broken_part_is_named():
+    from supcon_tf.training.checkpoint import Checkpoints, Position
+
+    metrics = {"loss": math.nan, "cross_entropy": 1.0, "supcon": math.nan}
+    with pytest.raises(RunError, match="the supcon loss of pretrain") as error:
+        stage_module._refuse_nonfinite(
+            "pretrain",
+            Position(0, 3),
+            metrics,
+            {"cross_entropy": 1.0, "supcon": 1.0},
+            Checkpoints("R/pretrain"),
+        )
+    assert "epoch 1, step 4" in str(error.value)
+
+
+def test_another_value_that_changes_weights_is_refused(finished, small_config):
+    folder, config = finished
+    changed = type(config).from_flag_values(
+        {**config.flag_values(), "temperature": 0.2, "epsilons": (3.0,)}
+    )
+    with pytest.raises(UserError, match=r"--temperature was 0\.1 .* Received: 0\.2"):
+        folder.begin(changed)
+
+
+def test_other_attacks_and_data_folders_are_not_refused(finished):
+    folder, config = finished
+    changed = type(config).from_flag_values(
+        {**config.flag_values(), "epsilons": (3.0,), "data_dir": "elsewhere"}
+    )
+    folder.begin(changed)
+    folder.begin(config)
+
+
+def test_init_from_starts_at_the_pretrained_weights(finished, tmp_path, small_config):
+    folder, config = finished
+    values = {
+        **config.flag_values(),
+        "init_from": str(folder.path),
+        "pretrain_epochs": 0,
+    }
+    other = run(type(config).from_flag_values(values), tmp_path)
+    # The second stage of the other run, from the same weights in the same order.
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_init_from_another_width_is_refused(finished, tmp_path):
+    folder, config = finished
+    values = {**config.flag_values(), "init_from": str(folder.path), "width": 8}
+    with pytest.raises(UserError, match=r"--init_from=.* holds another network"):
+        run(type(config).from_flag_values(values), tmp_path)
+
+
+def test_init_from_an_empty_folder_is_refused(tmp_path, small_config):
+    config = small_config(init_from=str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match="--init_from must be a run folder"):
+        run(config, tmp_path / "run")
+
+
+def test_warmup_longer_than_the_stage_is_cut_with_a_line(
+    small_config, tmp_path, capsys
+):
+    run(small_config(pretrain_epochs=0, finetune_warmup_epochs=5.0), tmp_path)
+    assert "--finetune_warmup_epochs=5 is cut" in capsys.readouterr().out
+
+
+def test_frozen_encoder_trains_only_the_classifier(small_config, tmp_path):
+    config = small_config(
+        finetune_freeze_encoder=True, finetune_margin_weight=0.0, pretrain_epochs=1
+    )
+    folder = run(config, tmp_path)
+    before = load_model(folder.stage_model_file("pretrain"))
+    after = load_model(folder.model_file)
+    for one, same in zip(
+        before.encoder.get_weights(), after.encoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(before.classifier.kernel, after.classifier.kernel)
+
+
+def test_json_log_is_one_object_an_epoch(small_config, tmp_path, capsys):
+    run(small_config(log_format="json", pretrain_epochs=0), tmp_path)
+    lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("{")]
+    assert [json.loads(x)["epoch"] for x in lines] == [1]
