@@ -41,8 +41,8 @@ def export_run(settings: ExportSettings) -> Path:
     if data.image_shape != shape or data.num_classes != model.num_classes:
         raise UserError(
             f"--run_dir: the model takes {shape} images of {model.num_classes} "
-            f"classes, but {data.name} now has {data.image_shape} and {data.num_classes}. "
-            f"Received: {folder.path}"
+            f"classes, but {data.name} now has {data.image_shape} images of "
+            f"{data.num_classes}. Received: {folder.path}"
         )
     rows = balanced_sample(data.test.labels, settings.verify_images, config.seed)
     folded = settings.fold_batch_norm

@@ -319,6 +319,15 @@ class Config:
             if getattr(self, name).epochs:
                 yield name, getattr(self, name)
 
+    def classifier_trained(self, stage: str) -> bool:
+        """Whether the classifier has learned anything by the end of a stage."""
+        parts: set[str] = set()
+        for name, settings in self.stages():
+            parts |= settings.loss_weights.keys()
+            if name == stage:
+                break
+        return bool(parts & {"cross_entropy", "hinge"})
+
     def flag_values(self) -> dict[str, Any]:
         """Every option by the name of its flag."""
         return {

@@ -2,7 +2,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supcon_tf.config import Config, EvaluationConfig, ModelConfig, StageConfig
@@ -235,6 +235,7 @@ SOME_FLAGS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(values=SOME_FLAGS)
 def test_flag_values_and_json_give_the_config_back(values):
     config = Config.from_flag_values(values)
@@ -246,6 +247,7 @@ def test_flag_values_and_json_give_the_config_back(values):
     assert Config.from_json(config.to_json()) == config
 
 
+@settings(deadline=None)
 @given(left=SOME_FLAGS, right=SOME_FLAGS)
 def test_configs_are_equal_if_their_flag_values_are(left, right):
     left, right = Config.from_flag_values(left), Config.from_flag_values(right)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supcon_tf.config import Config, EvaluationConfig
@@ -24,6 +24,7 @@ from supcon_tf.flags import (
     parse_words,
     run_command,
 )
+from supcon_tf.options import options_of
 
 REPOSITORY = Path(__file__).parents[1]
 USAGE = "usage: tiny [--flag=value ...]"
@@ -266,6 +267,7 @@ def test_a_flagfile_that_a_flagfile_names_must_be_there(flagfile, answer):
 FLOATS = st.floats(0, 255, exclude_min=True)
 
 
+@settings(deadline=None)
 @given(
     values=st.fixed_dictionaries(
         {},
@@ -292,6 +294,31 @@ def test_the_flags_of_a_run_give_its_config_again(values, tmp_path_factory):
     again = parsed(f"--flagfile={file}")
     assert config_from(again) == config
     assert again["run_dir"].value == "runs/one of mine"
+
+
+def test_every_option_can_be_set_by_its_flag(flagfile):
+    values = {
+        prefix + field.name: another(getattr(section, field.name), allowed)
+        for prefix, section in Config().sections()
+        for field, allowed in options_of(section)
+    }
+    defaults = Config().flag_values()
+    assert [name for name in values if values[name] == defaults[name]] == []
+    config = config_of(flagfile(flagfile_text(Config.from_flag_values(values), "r")))
+    assert config.flag_values() == values
+
+
+def another(default, allowed):
+    """An allowed value that is not the default."""
+    if isinstance(default, tuple):
+        return (another(default[0], allowed),)
+    if isinstance(default, bool):
+        return not default
+    if allowed.choices:
+        return next(choice for choice in allowed.choices if choice != default)
+    if isinstance(default, str):
+        return default + "_2"
+    return default + 1 if allowed.accepts(default + 1) else default / 2
 
 
 def test_the_flags_of_a_run_name_every_option():

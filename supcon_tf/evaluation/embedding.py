@@ -13,9 +13,9 @@ from supcon_tf.evaluation.separation import (
     mean_cosines,
     nearest_neighbour_predictions,
     pair_cosines,
-    signed_margins,
 )
 from supcon_tf.models import ContrastiveClassifier
+from supcon_tf.models.margins import relative_margins, signed_margins
 
 NEIGHBOURS = 20
 TRAIN_LIMIT = 10_000
@@ -138,12 +138,10 @@ def _margins(
 ) -> dict[str, np.ndarray]:
     kernel = np.asarray(model.classifier.kernel, np.float64)
     bias = np.asarray(model.classifier.bias, np.float64)
-    margins = signed_margins(read, labels, kernel, bias)
-    lengths = np.linalg.norm(read.astype(np.float64), axis=1)
-    relative = np.divide(
-        margins, lengths, out=np.zeros_like(margins), where=lengths > 0
-    )
-    return {"margins": margins, "relative_margins": relative}
+    return {
+        "margins": signed_margins(read, labels, kernel, bias),
+        "relative_margins": relative_margins(read, labels, kernel, bias),
+    }
 
 
 def _distribution(name: str, values: np.ndarray | None) -> dict[str, float | None]:

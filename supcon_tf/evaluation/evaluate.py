@@ -1,5 +1,6 @@
 """The evaluation of one model."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -7,8 +8,28 @@ import numpy as np
 
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.evaluation.checks import run_checks
+from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
 from supcon_tf.evaluation.robustness import measure_robustness
+from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
+from supcon_tf.models.folding import fold_batch_norm
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found out about a model.
+
+    Args:
+        summary: its entry in robustness.json, but for the stage.
+        outcomes: whether each image (N,) is classified correctly, under "clean" and
+            "ATTACK@EPSILON".
+        arrays: embeddings, margins and cosines for the figures.
+    """
+
+    summary: dict[str, Any]
+    outcomes: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]
 
 
 def evaluate(
@@ -20,9 +41,11 @@ def evaluate(
     train: Split | None = None,
     source: keras.Model | None = None,
     classifier_trained: bool = True,
+    with_checks: bool = True,
+    deterministic: bool = False,
     title: str = "evaluate",
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Measures a model's accuracy, clean and under attack.
+) -> Evaluation:
+    """Measures a model's accuracy, clean and under attack, and its embedding.
 
     Args:
         model: any Keras model from [0,1] images (N, H, W, C) to logits.
@@ -32,23 +55,47 @@ def evaluate(
         train: training images, that nearest neighbours are looked up in.
         source: the model that makes the images of the transfer attack.
         classifier_trained: False if the logits mean nothing yet; they are then not
-            attacked.
+            attacked, and a linear probe is reported instead.
+        with_checks: whether to look for masked gradients.
+        deterministic: whether a second evaluation should give the same bits.
         title: of the progress bars.
-
-    Returns:
-        The model's entry in robustness.json but for its stage, and for each attack
-        whether each image (N,) is still classified correctly.
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
     """
     config = config or EvaluationConfig()
+    model = for_attacks(model)
+    embedding, arrays = embedding_quality(
+        model, train, split, seed=seed, classifier_trained=classifier_trained
+    )
+    summary: dict[str, Any] = {
+        "clean_accuracy": None,
+        "attacks": None,
+        "embedding": embedding,
+        "checks": None,
+    }
+    if not classifier_trained:
+        if train is not None:
+            probe = linear_probe_accuracy(model, train, split, seed=seed)
+            embedding["linear_probe_accuracy"] = probe
+        return Evaluation(summary, {}, arrays)
+    robustness = measure_robustness(model, split, config, seed, source, title)
+    summary["clean_accuracy"] = robustness.clean_accuracy
+    summary["attacks"] = robustness.rows
+    if with_checks:
+        summary["checks"] = run_checks(
+            model,
+            split,
+            config,
+            seed=seed,
+            source=source,
+            deterministic=deterministic,
+            title=f"{title}: checks",
+        )
+    return Evaluation(summary, robustness.outcomes, arrays)
+
+
+def for_attacks(model: keras.Model) -> keras.Model:
+    """The same function, in full precision and quicker: batch norm folded away."""
     model = in_full_precision(model)
-    summary: dict[str, Any] = {"clean_accuracy": None, "attacks": None}
-    outcomes: dict[str, np.ndarray] = {}
-    if classifier_trained:
-        robustness = measure_robustness(model, split, config, seed, source, title)
-        summary["clean_accuracy"] = robustness.clean_accuracy
-        summary["attacks"] = robustness.rows
-        outcomes = robustness.outcomes
-    return summary, outcomes
+    return fold_batch_norm(model) if isinstance(model, ContrastiveClassifier) else model

@@ -1,28 +1,47 @@
 """robustness.json as a table and a report for people."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
 from supcon_tf.files import write_text
 from supcon_tf.run_folder import RunFolder
-from supcon_tf.visualization.curves import robustness_curves
 
 
 def write_report(
-    folder: RunFolder, config: Config, data: ImageData, result: dict[str, Any]
+    folder: RunFolder,
+    config: Config,
+    data: ImageData,
+    result: dict[str, Any],
+    figures: Mapping[str, Path],
 ) -> None:
-    """Writes report.md and the figures it shows."""
-    folder.figures.mkdir(parents=True, exist_ok=True)
-    curves = folder.figures / "robustness.png"
-    robustness_curves({m["stage"]: m for m in result["models"]}, curves)
+    """Writes report.md.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        data: what was trained on.
+        result: what robustness.json holds.
+        figures: files within the folder, by caption.
+    """
+    pictures = [
+        f"![{caption}]({path.relative_to(folder.path)})\n\n{caption}."
+        for caption, path in figures.items()
+    ]
     sections = [
         f"# {data.name}: accuracy under attack",
         _introduction(config, result),
         "## Accuracy",
         markdown_table(*accuracy_table(result)),
         _reading(result),
-        f"![accuracy over attack strength](figures/{curves.name})",
+        pictures[0],
+        "## Can these figures be believed?",
+        _checks(result),
+        "## Embedding",
+        markdown_table(*_embedding_table(result)),
+        *pictures[1:],
         "## Settings",
         _settings(config, data, result),
     ]
@@ -68,6 +87,47 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 def _strength(row: dict[str, Any]) -> float:
     return row["epsilon"] if row["epsilon_255"] is None else row["epsilon_255"]
+
+
+def _checks(result: dict[str, Any]) -> str:
+    checks = result["models"][-1]["checks"]
+    if not checks:
+        return "The masking checks were not run (--checks_limit=0)."
+    words = {True: "pass", False: "FAIL", None: "n/a"}
+    rows = [[c["name"], words[c["passed"]], c["detail"]] for c in checks]
+    failures = sum(c["passed"] is False for c in checks)
+    verdict = (
+        f"{failures} of {len(checks)} checks failed: the figures above may be too good."
+        if failures
+        else "No sign of masked gradients was found in the final model."
+    )
+    return f"{verdict}\n\n{markdown_table(['check', 'result', 'finding'], rows)}"
+
+
+EMBEDDING_COLUMNS = {
+    "kNN accuracy": ("knn_accuracy", "{:.1%}"),
+    "linear probe": ("linear_probe_accuracy", "{:.1%}"),
+    "cosine within classes": ("intra_class_cosine", "{:.3f}"),
+    "between classes": ("inter_class_cosine", "{:.3f}"),
+    "margin": ("margin_mean", "{:.3f}"),
+    "relative margin": ("relative_margin_mean", "{:.4f}"),
+}
+
+
+def _embedding_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [
+            model["stage"],
+            *(
+                "-"
+                if (value := model["embedding"].get(key)) is None
+                else form.format(value)
+                for key, form in EMBEDDING_COLUMNS.values()
+            ),
+        ]
+        for model in result["models"]
+    ]
+    return ["stage", *EMBEDDING_COLUMNS], rows
 
 
 def _introduction(config: Config, result: dict[str, Any]) -> str:

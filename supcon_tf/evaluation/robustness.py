@@ -13,9 +13,9 @@ from tqdm import tqdm
 from supcon_tf.attacks import FGSM, PGD, AutoAttackART, RandomNoise, Square, Transfer
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.evaluation.batches import compiled, in_batches
 from supcon_tf.evaluation.statistics import wilson_interval
 
-BATCH_SIZE = 128
 # Images that are held as float32 at a time.
 CHUNK = 2048
 
@@ -132,15 +132,11 @@ def predictions(model: keras.Model, split: Split) -> np.ndarray:
 
 def logits_of(model: keras.Model, split: Split) -> np.ndarray:
     """(N, classes) logits, batch by batch."""
-    forward = tf.function(
-        lambda images: model(images, training=False), reduce_retracing=True
-    )
-    parts = [
-        forward(tf.constant(batch)).numpy()
-        for images, _, _ in chunks(split, np.arange(len(split)))
-        for batch in np.array_split(images, max(1, -(-len(images) // BATCH_SIZE)))
-    ]
-    return np.concatenate(parts)
+
+    def forward(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": model(images, training=False)}
+
+    return in_batches(compiled(forward, split), split)["logits"]
 
 
 def chunks(

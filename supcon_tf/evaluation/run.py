@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.evaluate import evaluate
+from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.evaluate import evaluate, for_attacks
+from supcon_tf.evaluation.figures import draw_figures
 from supcon_tf.evaluation.report import write_report
 from supcon_tf.files import replacing, write_text
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
 
 SCHEMA = 1
 PACKAGES = ("tensorflow", "keras", "numpy")
@@ -27,28 +31,31 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 def evaluate_run(folder: RunFolder, config: Config, data: ImageData) -> dict[str, Any]:
     """Evaluates each finished stage and writes robustness.json, .npz and report.md.
 
+    The masking checks are made on the final model, the one that is used.
+
     Returns:
         What robustness.json holds.
 
     Raises:
         UserError: if no stage is finished, or the split to attack is empty.
     """
-    stages = finished_stages(folder, config)
     split = chosen_split(data, config)
-    summaries, outcomes = [], {}
-    for stage, path in stages.items():
-        summary, stage_outcomes = evaluate(
-            load_model(path),
+    source = transfer_source(config.evaluation)
+    found = {}
+    for stage, path in finished_stages(folder, config).items():
+        model = load_model(path)
+        found[stage] = evaluate(
+            model,
             split,
             config.evaluation,
             seed=config.seed,
             train=data.train,
-            source=transfer_source(config.evaluation),
-            classifier_trained=_classifier_trained(stage, config),
+            source=source,
+            classifier_trained=config.classifier_trained(stage),
+            with_checks=stage == "final",
+            deterministic=config.deterministic,
             title=f"evaluate {stage}",
         )
-        summaries.append({"stage": stage, **summary})
-        outcomes.update({f"{stage}/{k}": v for k, v in stage_outcomes.items()})
     result = {
         "schema": SCHEMA,
         "dataset": config.data.dataset,
@@ -56,10 +63,28 @@ def evaluate_run(folder: RunFolder, config: Config, data: ImageData) -> dict[str
         "num_examples": len(split),
         "seed": config.seed,
         "versions": versions(),
-        "models": summaries,
+        "models": [{"stage": s, **found[s].summary} for s in found],
+    }
+    outcomes = {
+        f"{stage}/{name}": outcome
+        for stage, evaluation in found.items()
+        for name, outcome in evaluation.outcomes.items()
     }
     write_results(folder, result, outcomes)
-    write_report(folder, config, data, result)
+    figures = draw_figures(
+        folder.figures,
+        config,
+        {stage: evaluation.summary for stage, evaluation in found.items()},
+        {stage: evaluation.arrays for stage, evaluation in found.items()},
+        for_attacks(model),
+        split,
+        data.class_names,
+    )
+    write_report(folder, config, data, result, figures)
+    log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
+    log_hparams(folder.tensorboard, config, result)
+    for line in warning_lines(found["final"].summary["checks"] or []):
+        print(line, file=sys.stderr)
     return result
 
 
@@ -117,14 +142,3 @@ def write_results(
     with replacing(folder.robustness_file.with_suffix(".npz")) as file:
         np.savez_compressed(file, **outcomes)  # type: ignore[arg-type]
     write_text(folder.robustness_file, json.dumps(result, indent=2) + "\n")
-
-
-def _classifier_trained(stage: str, config: Config) -> bool:
-    """Whether any stage up to this one trained the classifier on labels."""
-    trained_by = {
-        part
-        for name, settings in config.stages()
-        if stage in (name, "final")
-        for part in settings.loss_weights
-    }
-    return bool(trained_by & {"cross_entropy", "hinge"})

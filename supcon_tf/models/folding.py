@@ -27,8 +27,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
             models of these kinds inside it. Another kind is copied as it is.
 
     Returns:
-        A new model with weights of its own, the same layer names and, to rounding, the
-        same outputs at inference. It is not for training, as it has no batch norm.
+        A new model with weights of its own, the same layers but for those batch norms
+        and, to rounding, the same outputs at inference. It is not for training.
 
     Example:
 
@@ -165,11 +165,12 @@ def _copy_weights(
     """Gives each layer of the twin its weights; the models inside it have theirs."""
     originals = {layer.name: layer for layer in model.layers}
     for layer in twin.layers:
-        original = originals[layer.name]
-        if original.name in norm_after:
-            layer.set_weights(folded_weights(original, norm_after[original.name]))
-        elif not isinstance(layer, keras.Model):
-            layer.set_weights(original.get_weights())
+        if layer.name in norm_after:
+            pair = originals[layer.name], norm_after[layer.name]
+            layer.set_weights(folded_weights(*pair))
+        # Layers without weights include inputs, which cloning may name anew.
+        elif layer.weights and not isinstance(layer, keras.Model):
+            layer.set_weights(originals[layer.name].get_weights())
 
 
 def _copied(model: keras.Model) -> keras.Model:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from supcon_tf.config import Config
+from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData
 from supcon_tf.data.pipeline import Batches
 from supcon_tf.errors import RunError
@@ -22,6 +22,7 @@ from supcon_tf.training.progress import Progress
 from supcon_tf.training.schedules import WarmupSchedule, schedule_for
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.training.stop_signal import StopSignal
+from supcon_tf.visualization.projector import SnapshotWriter
 
 
 def train_stage(
@@ -32,6 +33,7 @@ def train_stage(
     folder: RunFolder,
     strategy: tf.distribute.Strategy,
     stop: StopSignal,
+    projector: SnapshotWriter | None = None,
 ) -> None:
     """Trains `model` as the stage says and saves it; goes on where it was stopped.
 
@@ -86,9 +88,18 @@ def train_stage(
         progress.end_epoch(position.epoch, {**metrics, **validate()}, rate)
         for metric in model.metrics:
             metric.reset_state()
+        # Before the checkpoint, so that a resume doesn't leave the snapshot out.
+        if projector is not None and _wants_snapshot(config, stage, position.epoch):
+            digits = len(str(stage.epochs))
+            projector.write(
+                f"{name}-epoch{position.epoch:0{digits}d}",
+                classifier_trained=config.classifier_trained(name),
+            )
         checkpoints.save(position, state)
         if stop.requested:
             stop.leave()
+    if projector is not None:
+        projector.write(name, classifier_trained=config.classifier_trained(name))
     save_model(model, folder.stage_model_file(name))
 
 
@@ -127,6 +138,12 @@ def _prepare(
     variables = [*model.variables, *model.optimizer.variables]
     variables += [v for metric in model.metrics for v in metric.variables]
     return list({id(v): v for v in variables}.values())
+
+
+def _wants_snapshot(config: Config, stage: StageConfig, epoch: int) -> bool:
+    every = config.projector.projector_every
+    # The end of the stage has a snapshot of its own.
+    return bool(every) and epoch % every == 0 and epoch < stage.epochs
 
 
 def _refuse_nonfinite(

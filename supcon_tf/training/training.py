@@ -15,6 +15,7 @@ from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training.stage import train_stage
 from supcon_tf.training.stop_signal import StopSignal
+from supcon_tf.visualization.projector import SnapshotWriter
 
 
 def train(
@@ -50,13 +51,25 @@ def train(
             model,
             f"--init_from={config.init_from}",
         )
+    projector = None
+    if config.projector.projector_images > 1:
+        projector = SnapshotWriter(
+            model,
+            data.test,
+            folder.tensorboard,
+            class_names=data.class_names,
+            count=config.projector.projector_images,
+            seed=config.data.split_seed,
+        )
     with StopSignal() as stop:
         for name in stages:
             finished = folder.stage_model_file(name)
             if finished.exists():
                 _copy_weights(load_model(finished), model, str(finished))
             else:
-                train_stage(name, config, model, data, folder, strategy, stop)
+                train_stage(
+                    name, config, model, data, folder, strategy, stop, projector
+                )
     with temporary_beside(folder.model_file) as temporary:
         shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
         temporary.replace(folder.model_file)

@@ -14,6 +14,7 @@ from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
+from supcon_tf.models.margins import relative_margins
 from supcon_tf.visualization.projector_folder import ProjectorFolder
 from supcon_tf.visualization.sprite import sprite_sheet, thumbnail_size, thumbnails
 
@@ -131,8 +132,8 @@ class SnapshotWriter:
             if attacked:
                 images = self._attack(self._model, images, labels)
             embeddings, logits, inputs = (t.numpy() for t in self._forward(images))
-            kernel = np.asarray(self._model.classifier.kernel)
-            margins = relative_margins(logits, labels, inputs, kernel)
+            kernel, bias = self._model.classifier.get_weights()
+            margins = relative_margins(inputs, labels, kernel, bias)
             pixels = np.rint(images.numpy() * 255).astype(np.uint8)
             tiles = thumbnails(pixels, self._tile)
             parts.append((embeddings, logits.argmax(axis=1), margins, tiles))
@@ -163,34 +164,3 @@ class SnapshotWriter:
             "correct": np.where(correct, "yes", "no").tolist(),
             "margin": [f"{margin:.6g}" for margin in points.margins],
         }
-
-
-def relative_margins(
-    logits: np.ndarray, labels: np.ndarray, inputs: np.ndarray, kernel: np.ndarray
-) -> np.ndarray:
-    """Distance to the nearest decision boundary, relative to the length of the vector.
-
-    `min over j != y of (f_y - f_j) / ||w_y - w_j||`, divided by `||x||`, in the space
-    of the vectors x that the classifier reads. Negative for a wrong prediction.
-
-    Args:
-        logits: (N, C), the classifier's `f = x @ kernel + bias`.
-        labels: (N,) integers y.
-        inputs: (N, F), the vectors x.
-        kernel: (F, C), with the columns w.
-
-    Returns:
-        (N,) float64.
-    """
-    logits, kernel = logits.astype(np.float64), kernel.astype(np.float64)
-    rows = np.arange(len(labels))
-    gaps = logits[rows, labels][:, None] - logits
-    columns = kernel.T
-    distances = np.stack(
-        [np.linalg.norm(columns - columns[label], axis=1) for label in labels]
-    )
-    tiny = np.finfo(np.float64).tiny
-    margins = gaps / np.maximum(distances, tiny)
-    margins[rows, labels] = np.inf
-    lengths = np.linalg.norm(inputs.astype(np.float64), axis=1)
-    return margins.min(axis=1) / np.maximum(lengths, tiny)

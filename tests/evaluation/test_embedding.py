@@ -9,9 +9,9 @@ from supcon_tf.evaluation.separation import (
     mean_cosines,
     nearest_neighbour_predictions,
     pair_cosines,
-    signed_margins,
 )
 from supcon_tf.models import ContrastiveClassifier, resnet18
+from supcon_tf.models.margins import signed_margins
 
 
 def unit_vectors(count: int, dimension: int, seed: int = 0) -> np.ndarray:

@@ -16,7 +16,8 @@ from supcon_tf.config import ModelConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.models.build import build_classifier, in_full_precision
-from supcon_tf.visualization.projector import SnapshotWriter, relative_margins
+from supcon_tf.models.margins import relative_margins
+from supcon_tf.visualization.projector import SnapshotWriter
 
 NAMES = ("plain", "a\ttab", "two\nlines", "ß → %&+")
 ESCAPED = ("plain", "a\\ttab", "two\\nlines", "ß → %&+")
@@ -113,10 +114,7 @@ def test_tensorboard_serves_what_the_model_says_of_each_image(
     assert [row["correct"] == "yes" for row in rows] == list(predicted == labels)
     assert {row["images"] for row in rows} == {kind}
     margins = relative_margins(
-        model(images).numpy(),
-        labels,
-        model.features(images).numpy(),
-        model.classifier.kernel.numpy(),
+        model.features(images).numpy(), labels, *model.classifier.get_weights()
     )
     np.testing.assert_allclose(
         [float(row["margin"]) for row in rows], margins, rtol=1e-3, atol=1e-5
@@ -238,7 +236,7 @@ def test_a_margin_is_the_way_to_the_nearest_decision_boundary():
     kernel, bias = rng.normal(size=(5, 4)), rng.normal(size=4)
     inputs, labels = rng.normal(size=(20, 5)), rng.integers(0, 4, 20)
     logits = inputs @ kernel + bias
-    margins = relative_margins(logits, labels, inputs, kernel)
+    margins = relative_margins(inputs, labels, kernel, bias)
     assert ((margins > 0) == (logits.argmax(axis=1) == labels)).all()
     for x, y, margin in zip(inputs, labels, margins, strict=True):
         others = [j for j in range(4) if j != y]
