@@ -115,18 +115,13 @@ EMBEDDING_COLUMNS = {
 
 
 def _embedding_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    rows = [
-        [
-            model["stage"],
-            *(
-                "-"
-                if (value := model["embedding"].get(key)) is None
-                else form.format(value)
-                for key, form in EMBEDDING_COLUMNS.values()
-            ),
-        ]
-        for model in result["models"]
-    ]
+    rows = []
+    for model in result["models"]:
+        row = [model["stage"]]
+        for key, form in EMBEDDING_COLUMNS.values():
+            value = model["embedding"].get(key)
+            row.append("-" if value is None else form.format(value))
+        rows.append(row)
     return ["stage", *EMBEDDING_COLUMNS], rows
 
 

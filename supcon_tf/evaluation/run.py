@@ -16,7 +16,7 @@ from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.checks import warning_lines
-from supcon_tf.evaluation.evaluate import evaluate, for_attacks
+from supcon_tf.evaluation.model import evaluate, for_attacks
 from supcon_tf.evaluation.figures import draw_figures
 from supcon_tf.evaluation.report import write_report
 from supcon_tf.files import replacing, write_text
