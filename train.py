@@ -4,6 +4,7 @@ The story of a run: flags, data, model, two stages, evaluation, report. A run th
 stopped goes on where it was when the same command is given again.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -28,12 +29,17 @@ with the model, robustness.json and report.md. The same command resumes a run.
 
 def main(argv: list[str]) -> None:
     config, run_dir = parse_flags(argv)
+    # Its start-up notes would bury ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     from supcon_tf.data import load
     from supcon_tf.distribution import make_strategy
-    from supcon_tf.evaluation.report import accuracy_table, markdown_table
-    from supcon_tf.evaluation.run import evaluate_run
+    from supcon_tf.evaluation.coverage import refuse_to_shrink
+    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.results import finished_result
+    from supcon_tf.evaluation.run import chosen_split, evaluate_run, transfer_source
+    from supcon_tf.markdown import markdown_table
     from supcon_tf.run_folder import RunFolder
     from supcon_tf.training.setup import prepare_process
     from supcon_tf.training.training import train
@@ -53,8 +59,13 @@ def main(argv: list[str]) -> None:
         f"batch: {config.batch_size} images, {config.batch_size // replicas} on each "
         f"of {replicas} replica{'s' if replicas > 1 else ''}"
     )
+    # What the evaluation would refuse is better refused before hours of training.
+    split = chosen_split(data, config)
+    transfer_source(config.evaluation, data)
+    if not finished_result(folder, config):
+        refuse_to_shrink(folder, config.evaluation, len(split))
     train(config, data, folder, strategy)
-    result = evaluate_run(folder, config, data)
+    result = finished_result(folder, config) or evaluate_run(folder, config, data)
     print(markdown_table(*accuracy_table(result)))
     print(f"report: {folder.report_file}")
 

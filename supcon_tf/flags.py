@@ -4,6 +4,7 @@ Nothing is defined on import, and TensorFlow is never imported here, so help and
 flags answer at once.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from absl import flags
 
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.errors import RunError, UserError
-from supcon_tf.options import Allowed, options_of
+from supcon_tf.options import Allowed, options_of, plain_number
 
 USER_MISTAKE = 2
 
@@ -44,8 +45,8 @@ def new_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "flagfile",
         "",
-        "read flags from this file, one on a line, # for comments; may be given "
-        "several times and inside a flagfile; later flags win",
+        "read flags from this file, one on a line; lines that begin with # are "
+        "comments; may be given several times and inside a flagfile; later flags win",
         flag_values=values,
     )
     return values
@@ -81,7 +82,9 @@ def parse(values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
 def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> list[str]:
     """As `parse`, and returns the words that belong to no flag."""
     try:
-        rest = values(list(argv))[1:]
+        rest = values([*argv[:1], *_with_flagfiles(argv[1:])])[1:]
+    except UserError:
+        raise
     except (flags.Error, ValueError) as error:
         raise UserError(_plain(error)) from error
     if values["help"].value:
@@ -109,7 +112,7 @@ def flagfile_text(config: Config, run_dir: str) -> str:
         if isinstance(value, bool):
             lines.append(f"--{name}" if value else f"--no{name}")
         elif isinstance(value, tuple):
-            lines.append(f"--{name}=" + ",".join(_number(item) for item in value))
+            lines.append(f"--{name}=" + ",".join(map(plain_number, value)))
         else:
             lines.append(f"--{name}={value}")
     return "\n".join(lines) + "\n"
@@ -118,11 +121,53 @@ def flagfile_text(config: Config, run_dir: str) -> str:
 def default_run_dir(argv: Sequence[str], dataset: str) -> str:
     """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile."""
     name = dataset
-    for position, word in enumerate(argv):
-        flag, _, value = word.lstrip("-").partition("=")
-        if flag == "flagfile" and word.startswith("-"):
-            name = Path(value or argv[position + 1]).stem
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        flag, given, value = word.partition("=")
+        if flag in _FLAGFILE:
+            name = Path(value if given else following).stem or name
     return str(Path("runs") / name)
+
+
+_FLAGFILE = ("--flagfile", "-flagfile")
+
+
+def _with_flagfiles(words: Sequence[str], within: tuple[str, ...] = ()) -> list[str]:
+    """The words, with the flags of a flagfile in the place where it is named.
+
+    absl does this too, but ends with a traceback on a picture, takes indented comments
+    for words and goes on without a flagfile that reads itself.
+    """
+    expanded: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return [*expanded, word, *rest]
+        flag, given, value = word.partition("=")
+        if flag not in _FLAGFILE:
+            expanded.append(word)
+        elif (name := value if given else next(rest, None)) is None:
+            raise UserError("Missing value for flag --flagfile")
+        else:
+            expanded += _read_flagfile(name, within)
+    return expanded
+
+
+def _read_flagfile(name: str, within: tuple[str, ...]) -> list[str]:
+    if not name:
+        return []
+    path = os.path.realpath(os.path.expanduser(name))
+    if path in within:
+        raise UserError(f"--flagfile must not lead to itself. Received: {name!r}")
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        kind = "readable" if isinstance(error, OSError) else "text"
+        raise UserError(
+            f"--flagfile must be a {kind} file. Received: {name!r}"
+        ) from None
+    lines = [line.strip() for line in text.split("\n")]
+    flag_lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+    return _with_flagfiles(flag_lines, (*within, path))
 
 
 def _define(
@@ -134,7 +179,7 @@ def _define(
     if isinstance(default, bool):
         flags.DEFINE_bool(name, default, text, flag_values=values)
     elif isinstance(default, tuple):
-        strings = [_number(item) for item in default]
+        strings = [plain_number(item) for item in default]
         if allowed.choices:
             text += f" (any of {', '.join(allowed.choices)})"
         flags.DEFINE_list(name, strings, text, flag_values=values)
@@ -173,10 +218,6 @@ def _floats(name: str, strings: Sequence[str]) -> tuple[float, ...]:
         ) from None
 
 
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _plain(error: Exception) -> str:
     """absl's message as one line in the words of this project's errors."""
     text = " ".join(str(error).split())
@@ -184,8 +225,6 @@ def _plain(error: Exception) -> str:
         hint = text.partition("Did you mean: ")[2].split("?")[0].split(",")[0].strip()
         hint = f" Did you mean --{hint}?" if hint else ""
         return f"unknown flag --{error.flagname}.{hint} --help lists all flags"
-    if isinstance(error, flags.CantOpenFlagFileError):
-        return "--flagfile must be a readable file. Received: " + text.split(": ")[-1]
     if isinstance(error, flags.IllegalFlagValueError) and text.startswith("flag --"):
         name, _, rest = text.removeprefix("flag --").partition("=")
         value, _, reason = rest.partition(": ")

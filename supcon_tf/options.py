@@ -36,7 +36,9 @@ class Allowed:
             (self.below, "below"),
         ]
         return " and ".join(
-            f"{word} {bound:g}" for bound, word in bounds if bound is not None
+            f"{word} {plain_number(bound)}"
+            for bound, word in bounds
+            if bound is not None
         )
 
     def accepts(self, value: Any) -> bool:
@@ -52,6 +54,11 @@ class Allowed:
             and (self.maximum is None or value <= self.maximum)
             and (self.below is None or value < self.below)
         )
+
+
+def plain_number(value: Any) -> str:
+    """A number with all its digits, but without a `.0` that says nothing."""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def option(default: Any, help: str, **allowed: Any) -> Any:
@@ -82,12 +89,23 @@ def validate_options(section: Any, prefix: str = "") -> None:
         kind: Any = type(default[0] if several else default)
         if kind is float:
             kind = (int, float)
-        if several and not isinstance(value, tuple):
-            raise UserError(f"{flag} must be a list. Received: {value!r}")
+        if several:
+            _check_tuple(flag, value)
         for item in value if several else (value,):
             right_type = isinstance(item, kind) and (
                 kind is bool or not isinstance(item, bool)
             )
             if not (right_type and allowed.accepts(item)):
                 wanted = allowed.describe() or f"of type {type(field.default).__name__}"
+                if kind is int and not right_type:
+                    wanted = "a whole number"
                 raise UserError(f"{flag} must be {wanted}. Received: {item!r}")
+
+
+def _check_tuple(flag: str, value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise UserError(f"{flag} must be a tuple (a list in JSON). Received: {value!r}")
+    if not value:
+        raise UserError(f"{flag} must not be empty. Received: ()")
+    if any(item in value[:position] for position, item in enumerate(value)):
+        raise UserError(f"{flag} must hold each value once. Received: {value!r}")

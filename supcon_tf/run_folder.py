@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from supcon_tf.config import Config
+from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
 from supcon_tf.files import write_text
 from supcon_tf.flags import flagfile_text
@@ -42,7 +42,7 @@ class RunFolder:
             UserError: if the run there was started with other weights-changing flags,
                 or the folder can't be written.
         """
-        if self.config_file.exists():
+        if self.config_file.exists() and self._has_trained():
             self._refuse_changes(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ class RunFolder:
             raise UserError(
                 f"a run folder with a config.json is needed. Received: {self.path}"
             )
-        return Config.from_json(self.config_file.read_text())
+        return Config.from_json(self.config_file.read_text(encoding="utf-8"))
 
     def keep_metrics_before(self, stage: str, epoch: int) -> None:
         """Drops lines of epochs that are about to be run again."""
@@ -81,7 +81,7 @@ class RunFolder:
         if not self.metrics_file.exists():
             return []
         lines = []
-        for line in self.metrics_file.read_text().splitlines():
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
             try:
                 lines.append(json.loads(line))
             except json.JSONDecodeError:
@@ -89,8 +89,14 @@ class RunFolder:
         return lines
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        with self.metrics_file.open("a") as file:
+        with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+    def _has_trained(self) -> bool:
+        """Whether there is anything that another config would not go with."""
+        trained = [self.metrics_file, self.model_file]
+        trained += [file for name in STAGES for file in self.stage(name).glob("*")]
+        return any(file.exists() for file in trained)
 
     def _refuse_changes(self, config: Config) -> None:
         earlier = self.config()

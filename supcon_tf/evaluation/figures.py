@@ -12,6 +12,7 @@ from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation.batches import BATCH_SIZE
 from supcon_tf.evaluation.evidence import strength_text
+from supcon_tf.evaluation.report import CURVES
 from supcon_tf.evaluation.robustness import make_attack
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.visualization.adversarial_grid import adversarial_grid
@@ -51,8 +52,10 @@ def draw_figures(
     def of_stages(key: str) -> dict[str, np.ndarray]:
         return {stage: found[key] for stage, found in arrays.items() if key in found}
 
-    drawn = {"Accuracy over attack strength": directory / "robustness.png"}
-    robustness_curves(summaries, drawn["Accuracy over attack strength"])
+    drawn = {}
+    if any(summary["attacks"] for summary in summaries.values()):
+        drawn[CURVES] = directory / "robustness.png"
+        robustness_curves(summaries, drawn[CURVES])
     if margins := of_stages("relative_margins"):
         path = drawn["Margins on the attacked images"] = directory / "margins.png"
         unit = "distance to the nearest boundary / length of the vector"

@@ -4,48 +4,88 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from supcon_tf.config import Config
+import keras
+
+from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData
 from supcon_tf.files import write_text
+from supcon_tf.markdown import markdown_table
+from supcon_tf.options import options_of, plain_number
 from supcon_tf.run_folder import RunFolder
+
+# Captions that decide where a figure stands.
+CURVES = "Accuracy over attack strength"
 
 
 def write_report(
     folder: RunFolder,
-    config: Config,
-    data: ImageData,
+    name: str,
     result: dict[str, Any],
     figures: Mapping[str, Path],
+    introduction: str,
+    origin: list[str],
 ) -> None:
     """Writes report.md.
 
     Args:
-        folder: the run's.
-        config: the run's.
-        data: what was trained on.
+        folder: where it goes.
+        name: of the data set.
         result: what robustness.json holds.
         figures: files within the folder, by caption.
+        introduction: what was evaluated, in a paragraph.
+        origin: of data and model, as list items.
     """
-    pictures = [
-        f"![{caption}]({path.relative_to(folder.path)})\n\n{caption}."
+    pictures = {
+        caption: f"![{caption}]({path.relative_to(folder.path)})\n\n{caption}."
         for caption, path in figures.items()
-    ]
+    }
     sections = [
-        f"# {data.name}: accuracy under attack",
-        _introduction(config, result),
+        f"# {name}: accuracy under attack",
+        introduction,
         "## Accuracy",
         markdown_table(*accuracy_table(result)),
         _reading(result),
-        pictures[0],
+        pictures.pop(CURVES, ""),
         "## Can these figures be believed?",
         _checks(result),
         "## Embedding",
-        markdown_table(*_embedding_table(result)),
-        *pictures[1:],
+        _embedding(result),
+        *pictures.values(),
         "## Settings",
-        _settings(config, data, result),
+        _settings(result, origin),
     ]
-    write_text(folder.report_file, "\n\n".join(sections) + "\n")
+    write_text(folder.report_file, "\n\n".join(filter(None, sections)) + "\n")
+
+
+def run_introduction(config: Config, result: dict[str, Any]) -> str:
+    """What a run trained, and on what it was attacked."""
+    stages = ", ".join(
+        f"{name} ({stage.epochs} epoch{'s' * (stage.epochs > 1)}: "
+        + " + ".join(f"{w:g} {part}" for part, w in stage.loss_weights.items())
+        + ")"
+        for name, stage in config.stages()
+    )
+    return (
+        f"ResNet-18 of width {config.model.width}, trained in {stages}, seed "
+        f"{config.seed}; attacked on {_images(result)} that played no part in training."
+    )
+
+
+def file_introduction(path: Path, model: keras.Model, result: dict[str, Any]) -> str:
+    """Where a model of unknown history comes from, and on what it was attacked."""
+    return (
+        f"The Keras model {path.name} ({model.count_params():,} parameters), attacked "
+        f"on {_images(result)}. Whether it has seen them before is not known here."
+    )
+
+
+def data_line(data: ImageData) -> str:
+    """The sizes of a data set."""
+    return (
+        f"data: {data.name}, {len(data.train)} training images, "
+        f"{len(data.validation) if data.validation else 0} validation, "
+        f"{len(data.test)} test, {data.num_classes} classes"
+    )
 
 
 def accuracy_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -73,24 +113,17 @@ def accuracy_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, [row + ["-"] * (len(header) - len(row)) for row in rows]
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table whose columns also line up as plain text."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(cells: list[str]) -> str:
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        return "| " + " | ".join(padded) + " |"
-
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([line(header), rule, *(line(row) for row in rows)])
-
-
 def _strength(row: dict[str, Any]) -> float:
     return row["epsilon"] if row["epsilon_255"] is None else row["epsilon_255"]
 
 
 def _checks(result: dict[str, Any]) -> str:
-    checks = result["models"][-1]["checks"]
+    model = result["models"][-1]
+    if model["attacks"] is None:
+        return (
+            "There is nothing to check: the classifier is untrained, so no attack ran."
+        )
+    checks = model["checks"]
     if not checks:
         return "The masking checks were not run (--checks_limit=0)."
     words = {True: "pass", False: "FAIL", None: "n/a"}
@@ -114,6 +147,16 @@ EMBEDDING_COLUMNS = {
 }
 
 
+def _embedding(result: dict[str, Any]) -> str:
+    header, rows = _embedding_table(result)
+    if header == ["stage"]:
+        return (
+            "Not measured: of another model than a ContrastiveClassifier it is not "
+            "known which layer is the embedding."
+        )
+    return markdown_table(header, rows)
+
+
 def _embedding_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for model in result["models"]:
@@ -122,21 +165,10 @@ def _embedding_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]
             value = model["embedding"].get(key)
             row.append("-" if value is None else form.format(value))
         rows.append(row)
-    return ["stage", *EMBEDDING_COLUMNS], rows
-
-
-def _introduction(config: Config, result: dict[str, Any]) -> str:
-    stages = ", ".join(
-        f"{name} ({stage.epochs} epochs: "
-        + " + ".join(f"{w:g} {part}" for part, w in stage.loss_weights.items())
-        + ")"
-        for name, stage in config.stages()
-    )
-    return (
-        f"ResNet-18 of width {config.model.width}, trained in {stages}, seed "
-        f"{config.seed}; attacked on {result['num_examples']} {result['split']} images "
-        f"of {result['dataset']} that played no part in training."
-    )
+    # A column that no stage fills, such as the linear probe's, only confuses.
+    filled = [i for i in range(len(rows[0])) if any(row[i] != "-" for row in rows)]
+    header = ["stage", *EMBEDDING_COLUMNS]
+    return [header[i] for i in filled], [[row[i] for i in filled] for row in rows]
 
 
 def _reading(result: dict[str, Any]) -> str:
@@ -151,19 +183,31 @@ def _reading(result: dict[str, Any]) -> str:
     )
 
 
-def _settings(config: Config, data: ImageData, result: dict[str, Any]) -> str:
+def _images(result: dict[str, Any]) -> str:
+    return f"{result['num_examples']} {result['split']} images of {result['dataset']}"
+
+
+def _settings(result: dict[str, Any], origin: list[str]) -> str:
+    evaluated = " ".join(
+        f"--{field.name}={_flag(result['settings'][field.name])}"
+        for field, _ in options_of(EvaluationConfig)
+        if result["settings"][field.name] != ""
+    )
     lines = [
-        f"- data: {data.name}, {len(data.train)} training images, "
-        f"{len(data.validation) if data.validation else 0} validation, "
-        f"{len(data.test)} test, {data.num_classes} classes",
-        "- flags: [flags.txt](flags.txt), usable again as a flagfile",
-        "- outcome of each image: robustness.npz",
-        "- versions: " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()),
+        *origin,
+        f"flags of evaluation: {evaluated}",
+        "outcome of each image: robustness.npz",
+        "versions: " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()),
     ]
     for model in result["models"][-1:]:
         seen = {}
         for row in model["attacks"] or []:
             settings = {k: v for k, v in row["parameters"].items() if k != "step_size"}
             seen[row["name"]] = ", ".join(f"{k} {v}" for k, v in settings.items())
-        lines += [f"- {name}: {row}" for name, row in seen.items()]
-    return "\n".join(lines)
+        lines += [f"{name}: {row}" for name, row in seen.items()]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _flag(value: Any) -> str:
+    several = isinstance(value, tuple | list)
+    return ",".join(map(plain_number, value)) if several else str(value)

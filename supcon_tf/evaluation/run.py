@@ -1,37 +1,43 @@
-"""The evaluation of a run: each stage's model, into the run folder."""
+"""The evaluation of a run, stage by stage, and of a model that no run here made."""
 
-import json
-import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from supcon_tf import __version__
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.fit import check_fits
 from supcon_tf.evaluation.model import evaluate, for_attacks
-from supcon_tf.evaluation.figures import draw_figures
-from supcon_tf.evaluation.report import write_report
-from supcon_tf.files import replacing, write_text
+from supcon_tf.evaluation.report import data_line, file_introduction, run_introduction
+from supcon_tf.evaluation.results import result_of, write_evaluation
+from supcon_tf.evaluation.robustness import make_attack
+from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.models import load_model
+from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
 
-SCHEMA = 1
-PACKAGES = ("tensorflow", "keras", "numpy")
 
-
-def evaluate_run(folder: RunFolder, config: Config, data: ImageData) -> dict[str, Any]:
+def evaluate_run(
+    folder: RunFolder,
+    config: Config,
+    data: ImageData,
+    destination: RunFolder | None = None,
+) -> dict[str, Any]:
     """Evaluates each finished stage and writes robustness.json, .npz and report.md.
 
     The masking checks are made on the final model, the one that is used.
+
+    Args:
+        folder: the run's.
+        config: the run's; its evaluation settings may be others.
+        data: the run's.
+        destination: where the results go, if not to the run. TensorBoard shows the
+            evaluation that lies in the run folder.
 
     Returns:
         What robustness.json holds.
@@ -39,11 +45,14 @@ def evaluate_run(folder: RunFolder, config: Config, data: ImageData) -> dict[str
     Raises:
         UserError: if no stage is finished, or the split to attack is empty.
     """
+    destination = destination or folder
     split = chosen_split(data, config)
-    source = transfer_source(config.evaluation)
+    source = transfer_source(config.evaluation, data)
+    _check_attacks(config, source)
     found = {}
     for stage, path in finished_stages(folder, config).items():
         model = load_model(path)
+        check_fits(model, data, str(path))
         found[stage] = evaluate(
             model,
             split,
@@ -56,35 +65,81 @@ def evaluate_run(folder: RunFolder, config: Config, data: ImageData) -> dict[str
             deterministic=config.deterministic,
             title=f"evaluate {stage}",
         )
-    result = {
-        "schema": SCHEMA,
-        "dataset": config.data.dataset,
-        "split": config.evaluation.split,
-        "num_examples": len(split),
-        "seed": config.seed,
-        "versions": versions(),
-        "models": [{"stage": s, **found[s].summary} for s in found],
-    }
-    outcomes = {
-        f"{stage}/{name}": outcome
-        for stage, evaluation in found.items()
-        for name, outcome in evaluation.outcomes.items()
-    }
-    write_results(folder, result, outcomes)
-    figures = draw_figures(
-        folder.figures,
+    result = result_of(config, split, found)
+    recipe = "[flags.txt](flags.txt), usable again as a flagfile"
+    if destination.path != folder.path:
+        recipe = f"those of the run in {folder.path}"
+    figures = write_evaluation(
+        destination,
         config,
-        {stage: evaluation.summary for stage, evaluation in found.items()},
-        {stage: evaluation.arrays for stage, evaluation in found.items()},
-        for_attacks(model),
+        data,
         split,
-        data.class_names,
+        result,
+        found,
+        for_attacks(model),
+        run_introduction(config, result),
+        [data_line(data), f"flags of training: {recipe}"],
     )
-    write_report(folder, config, data, result, figures)
-    log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
-    log_hparams(folder.tensorboard, config, result)
-    for line in warning_lines(found["final"].summary["checks"] or []):
-        print(line, file=sys.stderr)
+    if destination.path == folder.path:
+        log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
+        log_hparams(folder.tensorboard, config, result)
+    return result
+
+
+def evaluate_file(
+    path: Path, config: Config, data: ImageData, destination: RunFolder
+) -> dict[str, Any]:
+    """Evaluates any Keras model that maps [0,1] images to logits.
+
+    Args:
+        path: its `.keras` file.
+        config: data and evaluation settings; the rest does not matter.
+        data: the images.
+        destination: folder of the results.
+
+    Returns:
+        What robustness.json holds, under the stage "final".
+
+    Raises:
+        UserError: if the model can't be loaded or does not fit the data.
+        ProbabilityOutputError: if its output is a probability.
+    """
+    split = chosen_split(data, config)
+    source = transfer_source(config.evaluation, data)
+    _check_attacks(config, source)
+    model = load_model(path)
+    check_fits(model, data, f"--model={path}")
+    model = for_attacks(_in_float32_throughout(model))
+    found = {
+        "final": evaluate(
+            model,
+            split,
+            config.evaluation,
+            seed=config.seed,
+            train=data.train,
+            source=source,
+            title=f"evaluate {path.name}",
+        )
+    }
+    result = result_of(config, split, found)
+    write_evaluation(
+        destination,
+        config,
+        data,
+        split,
+        result,
+        found,
+        model,
+        file_introduction(path, model, result),
+        [data_line(data), f"model: {path}"],
+    )
+    correct = round(found["final"].summary["clean_accuracy"] * len(split))
+    if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
+        print(
+            "warning: without an attack the model is no better than chance; it should "
+            f"take pixels in [0, 1] and number its classes as {data.name} does",
+            file=sys.stderr,
+        )
     return result
 
 
@@ -120,25 +175,46 @@ def chosen_split(data: ImageData, config: Config) -> Split:
     return split
 
 
-def transfer_source(settings: EvaluationConfig) -> keras.Model | None:
-    """The model of `--transfer_from`."""
+def transfer_source(settings: EvaluationConfig, data: ImageData) -> keras.Model | None:
+    """The model of `--transfer_from`, as it is attacked.
+
+    Raises:
+        UserError: if there is none, or it does not fit the data.
+    """
     if not settings.transfer_from:
         return None
-    return load_model(RunFolder(settings.transfer_from).model_file)
+    path = RunFolder(settings.transfer_from).model_file
+    if not path.is_file():
+        raise UserError(
+            "--transfer_from must be a run folder with a finished model.keras. "
+            f"Received: {settings.transfer_from}"
+        )
+    model = load_model(path)
+    check_fits(model, data, f"--transfer_from={settings.transfer_from}")
+    return for_attacks(model)
 
 
-def versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "supcon_tf": __version__,
-        **{name: version(name) for name in PACKAGES},
-    }
+def _check_attacks(config: Config, source: keras.Model | None) -> None:
+    """Makes every attack once, so that none is refused after the others have run."""
+    settings = config.evaluation
+    for name in settings.attacks:
+        for epsilon in settings.epsilons:
+            try:
+                make_attack(name, epsilon, settings, config.seed, source)
+            except UserError as error:
+                raise UserError(f"--attacks={name}: {error}") from error
 
 
-def write_results(
-    folder: RunFolder, result: dict[str, Any], outcomes: dict[str, np.ndarray]
-) -> None:
-    """Writes robustness.json, and robustness.npz with the outcome of each image."""
-    with replacing(folder.robustness_file.with_suffix(".npz")) as file:
-        np.savez_compressed(file, **outcomes)  # type: ignore[arg-type]
-    write_text(folder.robustness_file, json.dumps(result, indent=2) + "\n")
+def _in_float32_throughout(model: keras.Model) -> keras.Model:
+    """The model without reduced precision in any layer, whatever its own policy says.
+
+    A model whose layers were made under a global policy has no policy itself.
+    """
+    layers = [model]
+    for layer in layers:
+        layers += getattr(layer, "layers", [])
+    reduced = any(
+        layer.dtype_policy.compute_dtype != layer.dtype_policy.variable_dtype
+        for layer in layers
+    )
+    return with_dtype_policy(model, "float32") if reduced else model

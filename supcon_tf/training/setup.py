@@ -1,7 +1,5 @@
 """Process-wide settings, made by commands and never by an import."""
 
-import os
-
 import keras
 import tensorflow as tf
 
@@ -13,8 +11,3 @@ def prepare_process(config: Config) -> None:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-
-
-def quieten_tensorflow() -> None:
-    """Leaves TensorFlow's start-up notes out of a command's output."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,41 @@
+"""The command `python -m supcon_tf.evaluation`."""
+
+import os
+import sys
+
+from supcon_tf.evaluation.command import parse_request
+from supcon_tf.evaluation.coverage import refuse_to_shrink
+from supcon_tf.flags import run_command
+from supcon_tf.run_folder import RunFolder
+
+
+def main(argv: list[str]) -> None:
+    request = parse_request(argv)
+
+    # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from supcon_tf.data import load
+    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.run import chosen_split, evaluate_file, evaluate_run
+    from supcon_tf.markdown import markdown_table
+    from supcon_tf.training.setup import prepare_process
+
+    config = request.config
+    prepare_process(config)
+    data = load(config.data)
+    split = chosen_split(data, config)
+    print(f"{data.name}: {len(split)} {config.evaluation.split} images are attacked")
+    destination = RunFolder(request.output or request.subject)
+    if request.is_run:
+        folder = RunFolder(request.subject)
+        if request.output is None:
+            refuse_to_shrink(folder, config.evaluation, len(split))
+        result = evaluate_run(folder, config, data, destination)
+    else:
+        result = evaluate_file(request.subject, config, data, destination)
+    print(markdown_table(*accuracy_table(result)))
+    print(f"report: {destination.report_file}")
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv)

@@ -1,0 +1,104 @@
+"""Whether an evaluation holds all of an earlier one, and so may take its place."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from supcon_tf.config import EvaluationConfig
+from supcon_tf.errors import UserError
+from supcon_tf.options import plain_number
+from supcon_tf.run_folder import RunFolder
+
+# Settings that rows of robustness.json carry among their parameters.
+_STEPS_OF = ("pgd", "pgd_cw", "pgd_dlr", "transfer")
+_RESTARTS_OF = ("pgd", "pgd_cw", "pgd_dlr")
+
+
+def refuse_to_shrink(
+    folder: RunFolder, settings: EvaluationConfig, num_examples: int
+) -> None:
+    """Refuses an evaluation that would lose figures of the one in a run folder.
+
+    Args:
+        folder: the run's; without robustness.json nothing is refused.
+        settings: of the evaluation that is to be made.
+        num_examples: how many images it attacks; 0 for all there are.
+
+    Raises:
+        UserError: naming what would be lost, and `--output`.
+    """
+    if not folder.robustness_file.exists():
+        return
+    try:
+        earlier = json.loads(folder.robustness_file.read_text())
+        recorded = earlier.get("settings") or {}
+        # Where robustness.json does not say, the run was evaluated as it was trained.
+        made_with = EvaluationConfig(**{**vars(folder.config().evaluation), **recorded})
+        lost = list(_losses(earlier, made_with, settings, num_examples))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"--run_dir holds a robustness.json that can't be read, so it is not "
+            f"replaced; give --output. Received: {folder.path}"
+        ) from error
+    if lost:
+        raise UserError(
+            f"--run_dir={folder.path} holds an evaluation that this one must not "
+            "replace; python -m supcon_tf.evaluation takes --output=DIR. "
+            f"It differs: {'; '.join(lost)}"
+        )
+
+
+def _losses(
+    earlier: dict[str, Any],
+    made_with: EvaluationConfig,
+    settings: EvaluationConfig,
+    num_examples: int,
+) -> Iterator[str]:
+    """What the earlier evaluation has and the new one would not, in words."""
+    if earlier["split"] != settings.split:
+        yield f"--split was {earlier['split']}, now {settings.split}"
+    if 0 < num_examples < earlier["num_examples"]:
+        yield f"--limit gives {num_examples} of its {earlier['num_examples']} images"
+    rows = [row for model in earlier["models"] for row in model["attacks"] or []]
+    norms = {row["norm"] for row in rows}
+    if norms - {settings.norm}:
+        yield f"--norm was {', '.join(sorted(norms))}, now {settings.norm}"
+        return
+    names = dict.fromkeys(row["name"] for row in rows)
+    if missing := [name for name in names if name not in settings.attacks]:
+        yield f"--attacks lacks {', '.join(missing)}"
+    strengths = sorted({_strength(row) for row in rows} - set(settings.epsilons))
+    if strengths:
+        yield f"--epsilons lacks {', '.join(map(plain_number, strengths))}"
+    yield from _changed(rows, "steps", "pgd_steps", settings.pgd_steps, _STEPS_OF)
+    yield from _changed(
+        rows, "restarts", "pgd_restarts", settings.pgd_restarts, _RESTARTS_OF
+    )
+    if made_with.transfer_from and made_with.transfer_from != settings.transfer_from:
+        yield (
+            f"--transfer_from was {made_with.transfer_from}, now "
+            f"{settings.transfer_from!r}"
+        )
+    checked = any(model.get("checks") for model in earlier["models"])
+    before, now = made_with.checks_limit, settings.checks_limit
+    if checked and now < before:
+        yield f"--checks_limit was {before}, now {now}"
+
+
+def _strength(row: dict[str, Any]) -> float:
+    """Epsilon as on the command line."""
+    return row["epsilon"] if row["epsilon_255"] is None else row["epsilon_255"]
+
+
+def _changed(
+    rows: list[dict[str, Any]], key: str, flag: str, value: int, of: tuple[str, ...]
+) -> Iterator[str]:
+    values = {
+        row["parameters"][key]
+        for row in rows
+        if row["name"] in of and key in row["parameters"]
+    }
+    if other := sorted(values - {value}):
+        yield f"--{flag} was {other[0]}, now {value}"

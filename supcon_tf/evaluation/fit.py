@@ -1,0 +1,76 @@
+"""Whether a model can be attacked on the images of a data set."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from supcon_tf.attacks.target import Target
+from supcon_tf.data import ImageData
+from supcon_tf.errors import UserError
+from supcon_tf.models import ContrastiveClassifier
+
+_TRIED = 2
+
+
+def check_fits(model: keras.Model, data: ImageData, origin: str) -> None:
+    """Tries a model on some images before hours are spent on it.
+
+    Args:
+        model: any Keras model.
+        data: what it shall classify.
+        origin: the flag or the file that the model came from, for the message.
+
+    Raises:
+        ProbabilityOutputError: if the output is a probability.
+        UserError: if it wants other images, has other classes, or can't be called.
+    """
+    wanted = _image_shape(model)
+    if wanted is not None and not _agree(wanted, data.image_shape):
+        raise UserError(
+            f"{origin} must take images of {data.name}, {data.image_shape}. "
+            f"Received: a model of {wanted} inputs"
+        )
+    names = getattr(model, "class_names", None)
+    if names and tuple(names) != data.class_names:
+        raise UserError(
+            f"{origin} must know the {data.num_classes} classes of {data.name} "
+            f"({_some(data.class_names)}). Received: a model of {len(names)} classes "
+            f"({_some(names)})"
+        )
+    images = data.test.images[:_TRIED].astype(np.float32) / 255
+    try:
+        output: Any = model(images, training=False)
+    # Code of other people may raise anything.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{origin} can't be called on images: {reason}") from error
+    shape = tuple(getattr(output, "shape", ()))
+    if shape != (len(images), data.num_classes):
+        received = f"an output of shape {(None, *shape[1:])}" if shape else type(output)
+        raise UserError(
+            f"{origin} must give {data.num_classes} logits, one for each class of "
+            f"{data.name}. Received: {received}"
+        )
+    try:
+        Target(model, loss="ce", targeted=False, sample=images)
+    except UserError as error:
+        raise type(error)(f"{origin}: {error}") from error
+
+
+def _image_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """(H, W, C) as the model declares it, None where sizes are open; None if not."""
+    if isinstance(model, ContrastiveClassifier):
+        model = model.encoder
+    shape = getattr(model, "input_shape", None)
+    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+def _agree(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    return len(wanted) == len(shape) and all(
+        one in (None, other) for one, other in zip(wanted, shape, strict=True)
+    )
+
+
+def _some(names: Any) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,116 @@
+"""What an evaluation leaves on disk: robustness.json, .npz, figures, report.md."""
+
+import dataclasses
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from supcon_tf import __version__
+from supcon_tf.config import Config
+from supcon_tf.data import ImageData, Split
+from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.figures import draw_figures
+from supcon_tf.evaluation.model import Evaluation
+from supcon_tf.evaluation.report import write_report
+from supcon_tf.files import replacing, write_text
+from supcon_tf.run_folder import RunFolder
+
+SCHEMA = 1
+PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+def result_of(
+    config: Config, split: Split, found: Mapping[str, Evaluation]
+) -> dict[str, Any]:
+    """What robustness.json holds."""
+    return {
+        "schema": SCHEMA,
+        "dataset": config.data.dataset,
+        "split": config.evaluation.split,
+        "num_examples": len(split),
+        "seed": config.seed,
+        "settings": dataclasses.asdict(config.evaluation),
+        "versions": versions(),
+        "models": [{"stage": s, **found[s].summary} for s in found],
+    }
+
+
+def write_evaluation(
+    destination: RunFolder,
+    config: Config,
+    data: ImageData,
+    split: Split,
+    result: dict[str, Any],
+    found: Mapping[str, Evaluation],
+    model: keras.Model,
+    introduction: str,
+    origin: list[str],
+) -> dict[str, Path]:
+    """Writes everything but TensorBoard's logs, and warns of failed checks.
+
+    Args:
+        destination: the folder, a run's or not.
+        config: what the models were evaluated with.
+        data: the data set.
+        split: the images that were attacked.
+        result: what robustness.json holds.
+        found: evaluations by stage, the last one "final".
+        model: the final model, as it was attacked.
+        introduction: the report's first paragraph.
+        origin: of data and model, as list items of the report.
+
+    Returns:
+        The figures by caption.
+    """
+    outcomes = {
+        f"{stage}/{name}": outcome
+        for stage, evaluation in found.items()
+        for name, outcome in evaluation.outcomes.items()
+    }
+    _write_results(destination, result, outcomes)
+    figures = draw_figures(
+        destination.figures,
+        config,
+        {stage: evaluation.summary for stage, evaluation in found.items()},
+        {stage: evaluation.arrays for stage, evaluation in found.items()},
+        model,
+        split,
+        data.class_names,
+    )
+    write_report(destination, data.name, result, figures, introduction, origin)
+    for line in warning_lines(found["final"].summary["checks"] or []):
+        print(line, file=sys.stderr)
+    return figures
+
+
+def finished_result(folder: RunFolder, config: Config) -> dict[str, Any] | None:
+    """What robustness.json holds, if that is what an evaluation now would give."""
+    if not (folder.robustness_file.exists() and folder.report_file.exists()):
+        return None
+    result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
+    # JSON has lists where the config has tuples.
+    settings = json.loads(json.dumps(dataclasses.asdict(config.evaluation)))
+    return result if result.get("settings") == settings else None
+
+
+def versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "supcon_tf": __version__,
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def _write_results(
+    folder: RunFolder, result: dict[str, Any], outcomes: dict[str, np.ndarray]
+) -> None:
+    with replacing(folder.robustness_file.with_suffix(".npz")) as file:
+        np.savez_compressed(file, **outcomes)  # type: ignore[arg-type]
+    write_text(folder.robustness_file, json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,255 @@
+"""Reports say what robustness.json says; runs without a classifier have one too."""
+
+import copy
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from supcon_tf.config import Config
+from supcon_tf.data import load
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation.report import (
+    CURVES,
+    accuracy_table,
+    markdown_table,
+    run_introduction,
+    write_report,
+)
+from supcon_tf.evaluation.run import chosen_split, evaluate_run, finished_stages
+from supcon_tf.models.build import build_classifier
+from supcon_tf.run_folder import RunFolder
+
+
+def attack(name, epsilon, accuracy, norm="linf"):
+    return {
+        "name": name,
+        "norm": norm,
+        "epsilon": epsilon / 255 if norm == "linf" else epsilon,
+        "epsilon_255": epsilon if norm == "linf" else None,
+        "accuracy": accuracy,
+        "interval_95": [accuracy - 0.02, accuracy + 0.03],
+        "num_examples": 100,
+        "parameters": {"loss": "ce", "step_size": 0.1, "steps": 3},
+        "seconds": 0.1,
+    }
+
+
+def model(stage, *rows, **other):
+    return {
+        "stage": stage,
+        "clean_accuracy": 0.75,
+        "attacks": list(rows),
+        "embedding": {"knn_accuracy": 0.5, "linear_probe_accuracy": None},
+        "checks": None,
+        **other,
+    }
+
+
+@pytest.fixture
+def result():
+    pretrain = model("pretrain", attack("fgsm", 8.0, 0.25), attack("fgsm", 2.0, 0.5))
+    final = model("final", attack("fgsm", 8.0, 0.3), attack("pgd", 0.5, 0.1))
+    return {
+        "dataset": "digits",
+        "split": "test",
+        "num_examples": 100,
+        "settings": vars(Config().evaluation),
+        "versions": {"keras": "3"},
+        "models": [pretrain, final],
+    }
+
+
+@pytest.fixture
+def report(tmp_path):
+    def write(result, figures=()):
+        paths = {caption: tmp_path / f"figures/{caption}.png" for caption in figures}
+        folder = RunFolder(tmp_path)
+        write_report(folder, "digits", result, paths, "What it is.", ["model: M"])
+        return folder.report_file.read_text()
+
+    return write
+
+
+def test_the_table_has_a_row_for_each_attack_and_a_column_for_each_epsilon(result):
+    assert accuracy_table(result) == (
+        ["stage", "attack", "clean", "0.5/255", "2/255", "8/255"],
+        [
+            ["pretrain", "fgsm", "75.0%", "-", "50.0%", "25.0%"],
+            ["final", "fgsm", "75.0%", "-", "-", "30.0%"],
+            ["final", "pgd", "75.0%", "10.0%", "-", "-"],
+        ],
+    )
+
+
+def test_l2_columns_have_no_unit(result):
+    result["models"] = [model("final", attack("pgd", 0.5, 0.1, "l2"))]
+    assert accuracy_table(result)[0] == ["stage", "attack", "clean", "0.5"]
+
+
+def test_an_untrained_classifier_has_a_row_that_says_so(result):
+    result["models"][0].update(attacks=None, clean_accuracy=None)
+    assert accuracy_table(result)[1][0] == [
+        "pretrain",
+        "(classifier untrained)",
+        "-",
+        "-",
+        "-",
+    ]
+
+
+def test_markdown_columns_line_up():
+    assert markdown_table(["a", "long"], [["wide cell", "1"]]) == (
+        "| a         | long |\n|-----------|------|\n| wide cell | 1    |"
+    )
+
+
+def test_the_report_has_table_interval_checks_settings_and_pictures(result, report):
+    result["models"][1]["checks"] = [
+        {"name": "one", "passed": True, "detail": "fine"},
+        {"name": "two", "passed": False, "detail": "bad"},
+        {"name": "three", "passed": None, "detail": "no source"},
+    ]
+    text = report(result, [CURVES, "Margins"])
+    assert "What it is." in text
+    assert markdown_table(*accuracy_table(result)) in text
+    assert "within ± 2.5 points" in text
+    assert "1 of 3 checks failed" in text
+    assert "| two   | FAIL   | bad       |" in text
+    assert "| three | n/a    | no source |" in text
+    assert text.index(f"![{CURVES}](figures/") < text.index("believed?")
+    assert text.index("![Margins](figures/") > text.index("## Embedding")
+    assert (
+        "- model: M\n- flags of evaluation: --attacks=fgsm --epsilons=1,2,4,8" in text
+    )
+    assert "- pgd: loss ce, steps 3\n" in text
+    assert "\n\n\n" not in text
+
+
+def test_embedding_columns_that_no_stage_fills_are_left_out(result, report):
+    assert "linear probe" not in report(result)
+    result["models"][0]["embedding"]["linear_probe_accuracy"] = 0.625
+    text = report(result)
+    assert "| pretrain | 50.0%        | 62.5%        |" in text
+    assert "| final    | 50.0%        | -            |" in text
+
+
+def test_without_any_embedding_the_report_says_why(result, report):
+    for entry in result["models"]:
+        entry["embedding"] = {"knn_accuracy": None}
+    assert "Not measured" in report(result)
+
+
+def test_checks_that_were_left_out_are_not_said_to_have_passed(result, report):
+    text = report(result)
+    assert "were not run (--checks_limit=0)" in text
+    assert "No sign of masked gradients" not in text
+
+
+def test_the_introduction_names_losses_and_images(result):
+    config = Config.from_flag_values({"width": 8, "finetune_epochs": 0})
+    assert run_introduction(config, result) == (
+        "ResNet-18 of width 8, trained in pretrain (10 epochs: 1 cross_entropy + 1 "
+        "supcon), seed 0; attacked on 100 test images of digits that played no part in "
+        "training."
+    )
+
+
+@pytest.fixture
+def run(small_config, tmp_path):
+    """A run folder with an untrained network in each of its stages."""
+
+    def build(**flags):
+        config = small_config(image_size=16, **flags)
+        data = load(config.data)
+        folder = RunFolder(tmp_path / "run")
+        folder.begin(config)
+        mean, std = data.channel_statistics()
+        network = build_classifier(
+            config.model, data.image_shape, data.class_names, mean, std
+        )
+        folder.stage("pretrain").mkdir()
+        network.save(folder.stage_model_file("pretrain"))
+        network.save(folder.model_file)
+        return folder, config, data
+
+    return build
+
+
+def test_a_stage_without_cross_entropy_is_probed_and_not_attacked(run):
+    folder, config, data = run(pretrain_cross_entropy_weight=0.0)
+    result = evaluate_run(folder, config, data)
+    pretrain, final = json.loads(folder.robustness_file.read_text())["models"]
+    assert result["models"] == [pretrain, final]
+    assert (pretrain["attacks"], pretrain["clean_accuracy"]) == (None, None)
+    assert 0.2 < pretrain["embedding"]["linear_probe_accuracy"] <= 1
+    assert 0.2 < pretrain["embedding"]["knn_accuracy"] <= 1
+    assert pretrain["embedding"]["margin_mean"] is None
+    assert [row["name"] for row in final["attacks"]] == ["fgsm"]
+    assert "linear_probe_accuracy" not in final["embedding"]
+    text = folder.report_file.read_text()
+    assert "(classifier untrained)" in text
+    assert "linear probe" in text
+    outcomes = np.load(folder.robustness_file.with_suffix(".npz"))
+    assert set(outcomes) == {"final/clean", "final/fgsm@8"}
+    assert outcomes["final/clean"].mean() == final["clean_accuracy"]
+
+
+def test_a_run_whose_classifier_was_never_trained_still_has_a_report(run):
+    untrained = {"pretrain_cross_entropy_weight": 0.0, "finetune_epochs": 0}
+    folder, config, data = run(**untrained)
+    result = evaluate_run(folder, config, data)
+    assert [entry["attacks"] for entry in result["models"]] == [None]
+    text = folder.report_file.read_text()
+    assert "There is nothing to check" in text
+    assert CURVES not in text
+    assert not (folder.figures / "robustness.png").exists()
+
+
+def test_a_run_without_a_final_model_is_refused(run):
+    folder, config, _ = run()
+    folder.model_file.unlink()
+    with pytest.raises(UserError, match=r"finished model\.keras"):
+        finished_stages(folder, config)
+
+
+def test_a_limit_takes_the_same_share_of_every_class(small_config):
+    config = small_config(limit=20)
+    split = chosen_split(load(config.data), config)
+    np.testing.assert_array_equal(np.bincount(split.labels), [2] * 10)
+    larger = small_config(limit=30)
+    more = chosen_split(load(larger.data), larger)
+    assert {i.tobytes() for i in split.images} <= {i.tobytes() for i in more.images}
+
+
+def test_a_validation_split_that_is_not_there_is_refused(small_config):
+    config = small_config(split="validation", validation_share=0.0)
+    with pytest.raises(UserError, match="--validation_share above 0"):
+        chosen_split(load(config.data), config)
+
+
+def test_a_report_does_not_change_what_it_is_made_of(result, report):
+    before = copy.deepcopy(result)
+    report(result)
+    assert result == before
+
+
+def test_models_of_reduced_precision_are_attacked_in_float32():
+    """Their layers have a policy that the model itself does not show."""
+    from supcon_tf.evaluation.run import _in_float32_throughout
+
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Flatten(dtype="mixed_bfloat16"),
+            keras.layers.Dense(10, dtype="mixed_bfloat16"),
+        ]
+    )
+    images = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
+    assert network(images).dtype == "bfloat16"
+    full = _in_float32_throughout(network)
+    assert full(images).dtype == "float32"
+    flat, kernel = images.reshape(4, -1), np.asarray(network.layers[-1].kernel)
+    np.testing.assert_allclose(full(images), flat @ kernel, atol=1e-5)
+    assert _in_float32_throughout(full) is full

@@ -1,0 +1,190 @@
+"""The accuracy table agrees, image by image, with attacking by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from supcon_tf.attacks import FGSM, PGD
+from supcon_tf.config import ATTACKS, EvaluationConfig
+from supcon_tf.data import Split
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation import robustness as robustness_module
+from supcon_tf.evaluation.robustness import make_attack, measure_robustness
+from supcon_tf.evaluation.statistics import wilson_interval
+
+CONFIG = EvaluationConfig(
+    attacks=("fgsm", "pgd", "noise"), epsilons=(8.0, 40.0), pgd_steps=4
+)
+
+
+@pytest.fixture(scope="module")
+def split(test_digits):
+    """60 images, some of whose labels are wrong, so that the model is too."""
+    labels = test_digits.labels[:60].copy()
+    labels[::10] = (labels[::10] + 1) % 10
+    return Split(test_digits.images[:60], labels)
+
+
+@pytest.fixture(scope="module")
+def measured(honest, split):
+    return measure_robustness(honest, split, CONFIG, seed=3)
+
+
+def predicted(model, images):
+    return np.argmax(model(images, training=False), axis=1)
+
+
+@pytest.mark.parametrize("epsilon", CONFIG.epsilons)
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_outcomes_are_those_of_attacking_by_hand(
+    honest, split, measured, name, epsilon
+):
+    attack = FGSM(epsilon=epsilon / 255)
+    if name == "pgd":
+        attack = PGD(epsilon=epsilon / 255, steps=4, seed=3)
+    images = split.images.astype(np.float32) / 255
+    adversarial = attack(honest, images, split.labels)
+    clean = predicted(honest, images) == split.labels
+    by_hand = clean & (predicted(honest, adversarial) == split.labels)
+    np.testing.assert_array_equal(measured.outcomes[f"{name}@{epsilon:g}"], by_hand)
+    assert 0 < by_hand.sum() < clean.sum() < len(split)
+
+
+def test_clean_accuracy_is_that_of_all_images(honest, split, measured):
+    images = split.images.astype(np.float32) / 255
+    by_hand = predicted(honest, images) == split.labels
+    np.testing.assert_array_equal(measured.outcomes["clean"], by_hand)
+    assert measured.clean_accuracy == by_hand.mean()
+
+
+def test_rows_have_the_schema_of_the_design(split, measured):
+    assert [(row["name"], row["epsilon_255"]) for row in measured.rows] == [
+        (name, epsilon) for name in CONFIG.attacks for epsilon in CONFIG.epsilons
+    ]
+    for row in json.loads(json.dumps(measured.rows)):
+        outcome = measured.outcomes[f"{row['name']}@{row['epsilon_255']:g}"]
+        assert list(row) == [
+            "name",
+            "norm",
+            "epsilon",
+            "epsilon_255",
+            "accuracy",
+            "interval_95",
+            "num_examples",
+            "parameters",
+            "seconds",
+        ]
+        assert row["norm"] == "linf"
+        assert row["epsilon"] == row["epsilon_255"] / 255
+        assert row["accuracy"] == outcome.mean()
+        assert row["interval_95"] == list(wilson_interval(outcome.sum(), 60))
+        assert row["num_examples"] == len(split)
+        assert row["seconds"] >= 0
+
+
+def test_pgd_rows_say_how_pgd_was_run(measured):
+    row = next(row for row in measured.rows if row["name"] == "pgd")
+    assert row["parameters"] == {
+        "steps": 4,
+        "step_size": 8 / 255 / 4,
+        "restarts": 1,
+        "random_start": True,
+        "loss": "ce",
+        "targeted": False,
+        "seed": 3,
+    }
+
+
+def test_l2_rows_carry_epsilon_in_pixel_units(honest, split):
+    config = EvaluationConfig(norm="l2", epsilons=(0.5,))
+    row = measure_robustness(honest, split, config).rows[0]
+    assert (row["norm"], row["epsilon"], row["epsilon_255"]) == ("l2", 0.5, None)
+
+
+def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
+    honest, split, monkeypatch
+):
+    """Also the second one: nothing is carried from one epsilon to another."""
+    seen = []
+
+    def spying(name, epsilon, *arguments):
+        attack = make_attack(name, epsilon, *arguments)
+        inner = attack.survivors
+
+        def survivors(model, images, labels, *, indices):
+            seen.append((epsilon, indices.tolist()))
+            return inner(model, images, labels, indices=indices)
+
+        attack.survivors = survivors
+        return attack
+
+    monkeypatch.setattr(robustness_module, "make_attack", spying)
+    config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0, 8.0), pgd_steps=2)
+    outcomes = measure_robustness(honest, split, config).outcomes
+    correct = np.flatnonzero(outcomes["clean"]).tolist()
+    assert seen == [(40.0, correct), (8.0, correct)]
+    assert outcomes["pgd@40"].sum() < outcomes["pgd@8"].sum()
+
+
+def test_the_order_and_the_company_of_epsilons_change_nothing(honest, split, measured):
+    config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0,), pgd_steps=4)
+    alone = measure_robustness(honest, split, config, seed=3).outcomes["pgd@40"]
+    np.testing.assert_array_equal(alone, measured.outcomes["pgd@40"])
+
+
+def test_chunks_of_images_change_nothing(honest, split, measured, monkeypatch):
+    monkeypatch.setattr(robustness_module, "CHUNK", 17)
+    again = measure_robustness(honest, split, CONFIG, seed=3)
+    for name, outcome in measured.outcomes.items():
+        np.testing.assert_array_equal(again.outcomes[name], outcome)
+
+
+def test_a_model_that_is_always_wrong_has_nothing_to_lose(honest, split):
+    wrong = predicted(honest, split.images.astype(np.float32) / 255) + 1
+    measured = measure_robustness(honest, Split(split.images, wrong % 10), CONFIG)
+    assert measured.clean_accuracy == 0
+    assert [row["accuracy"] for row in measured.rows] == [0] * 6
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_name_of_the_command_line_is_an_attack(name, other_honest):
+    attack = make_attack(name, 8.0, EvaluationConfig(), 5, other_honest)
+    assert attack.epsilon == 8 / 255
+    parameters = json.loads(json.dumps(attack.parameters()))
+    assert parameters == attack.parameters()
+    assert parameters.get("seed", 5) == 5
+    assert ("seed" in parameters) == (name != "fgsm")
+
+
+def test_transfer_needs_a_source():
+    with pytest.raises(ValueError, match="source"):
+        make_attack("transfer", 8.0, EvaluationConfig())
+
+
+def test_square_in_l2_is_refused():
+    with pytest.raises(UserError, match="linf"):
+        make_attack("square", 1.0, EvaluationConfig(norm="l2"))
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # The four examples of Newcombe 1998, Two-sided confidence intervals for the
+        # single proportion, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        # Mirrored: what survives is what does not fall.
+        (20, 20, 0.8389, 1.0),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_wilson_interval_has_the_published_values(successes, trials, low, high):
+    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_ends_exactly_at_0_and_at_1():
+    assert wilson_interval(0, 7)[0] == 0.0
+    assert wilson_interval(7, 7)[1] == 1.0
