@@ -42,7 +42,7 @@ class RunFolder:
             UserError: if the run there was started with other weights-changing flags,
                 or the folder can't be written.
         """
-        if self.config_file.exists() and self._has_trained():
+        if self.config_file.exists() and self.has_trained():
             self._refuse_changes(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class RunFolder:
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def _has_trained(self) -> bool:
+    def has_trained(self) -> bool:
         """Whether there is anything that another config would not go with."""
         trained = [self.metrics_file, self.model_file]
         trained += [file for name in STAGES for file in self.stage(name).glob("*")]

@@ -149,7 +149,7 @@ def _make_writable(request: Request) -> None:
     folder, flag = request.output, "output"
     if folder is None:
         folder, flag = request.subject, "run_dir"
-    elif RunFolder(folder).config_file.exists():
+    elif RunFolder(folder).has_trained():
         raise UserError(
             f"--output must not be the folder of another run. Received: {folder}"
         )

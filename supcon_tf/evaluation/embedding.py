@@ -136,8 +136,8 @@ def _forward(model: ContrastiveClassifier, split: Split) -> ImageFunction:
 def _margins(
     model: ContrastiveClassifier, read: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    kernel = np.asarray(model.classifier.kernel, np.float64)
-    bias = np.asarray(model.classifier.bias, np.float64)
+    kernel = model.classifier.kernel.numpy().astype(np.float64)
+    bias = model.classifier.bias.numpy().astype(np.float64)
     return {
         "margins": signed_margins(read, labels, kernel, bias),
         "relative_margins": relative_margins(read, labels, kernel, bias),

@@ -16,6 +16,7 @@ from supcon_tf.evaluation.report import data_line, file_introduction, run_introd
 from supcon_tf.evaluation.results import result_of, write_evaluation
 from supcon_tf.evaluation.robustness import make_attack
 from supcon_tf.evaluation.statistics import wilson_interval
+from supcon_tf.files import write_text
 from supcon_tf.models import load_model
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
@@ -83,6 +84,9 @@ def evaluate_run(
     if destination.path == folder.path:
         log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
         log_hparams(folder.tensorboard, config, result)
+    else:
+        # So that it can be compared as a run can.
+        write_text(destination.config_file, config.to_json())
     return result
 
 

@@ -67,7 +67,7 @@ def with_dtype_policy(model: keras.Model, policy: str) -> keras.Model:
     config = _replace_policies(keras.saving.serialize_keras_object(model), policy)
     twin = keras.saving.deserialize_keras_object(config)
     for variable, value in zip(twin.variables, model.variables, strict=True):
-        variable.assign(np.asarray(value))
+        variable.assign(value.numpy())
     return twin
 
 

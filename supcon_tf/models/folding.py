@@ -59,19 +59,19 @@ def folded_weights(
     convolution: keras.layers.Conv2D, norm: keras.layers.BatchNormalization
 ) -> list[np.ndarray]:
     """Kernel (h, w, in, out) and bias (out,) that do the work of both layers."""
-    kernel = np.asarray(convolution.kernel)
+    kernel = convolution.kernel.numpy()
     mean, variance = (
-        np.asarray(moment, np.float64)
+        moment.numpy().astype(np.float64)
         for moment in (norm.moving_mean, norm.moving_variance)
     )
     scale = 1 / np.sqrt(variance + norm.epsilon)
     if norm.scale:
-        scale *= np.asarray(norm.gamma, np.float64)
+        scale *= norm.gamma.numpy().astype(np.float64)
     bias = -mean * scale
     if convolution.use_bias:
-        bias += np.asarray(convolution.bias, np.float64) * scale
+        bias += convolution.bias.numpy().astype(np.float64) * scale
     if norm.center:
-        bias += np.asarray(norm.beta, np.float64)
+        bias += norm.beta.numpy().astype(np.float64)
     folded = kernel.astype(np.float64) * scale
     return [folded.astype(kernel.dtype), bias.astype(kernel.dtype)]
 

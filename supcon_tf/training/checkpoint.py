@@ -46,7 +46,7 @@ class Checkpoints:
             RunError: if a value is not finite, or the disk does not take them. Earlier
                 checkpoints stay as they were.
         """
-        arrays = {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables)}
+        arrays = {f"{i:05d}": v.numpy() for i, v in enumerate(variables)}
         for variable, array in zip(variables, arrays.values(), strict=True):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise RunError(
@@ -58,7 +58,7 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             with replacing(self.directory / name) as file:
-                np.savez(file, header=np.array(header), **arrays)  # type: ignore[arg-type]
+                np.savez(file, header=np.array(header), **arrays)
         except OSError as error:
             raise RunError(
                 f"no checkpoint could be written to {self.directory} "

@@ -90,4 +90,4 @@ def _copy_weights(
 ) -> None:
     check_same_weights(target, source, origin)
     for variable, value in zip(target.variables, source.variables, strict=True):
-        variable.assign(value)
+        variable.assign(value.numpy())

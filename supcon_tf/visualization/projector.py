@@ -105,7 +105,7 @@ class SnapshotWriter:
         if self._model is not self._source:
             pairs = zip(self._model.variables, self._source.variables, strict=True)
             for variable, value in pairs:
-                variable.assign(np.asarray(value))
+                variable.assign(value.numpy())
         kinds = ("clean", "adversarial") if classifier_trained else ("clean",)
         for kind in kinds:
             points = self._points(attacked=kind == "adversarial")

@@ -529,3 +529,17 @@ def test_a_run_of_other_classes_is_refused_as_a_model(refused_by_model, data, sa
     model = build_classifier(CONFIG.model, data.image_shape, names, *statistics)
     error = refused_by_model(saved(model))
     assert "must know the 10 classes of digits (0, 1, 2, ...)" in error
+
+
+def test_an_evaluation_elsewhere_can_be_compared_and_made_again(
+    run_dir, tmp_path, monkeypatch, capsys
+):
+    from supcon_tf import compare
+    from supcon_tf.evaluation.__main__ import main
+
+    places = [tmp_path / name for name in ("first", "second")]
+    words = ["evaluation", f"--run_dir={run_dir}", "--attacks=fgsm", "--checks_limit=0"]
+    for place in (*places, places[0]):
+        main([*words, f"--output={place}"])
+    compare.main(["compare", *map(str, places), f"--output={tmp_path / 'both'}"])
+    assert (tmp_path / "both" / "comparison.md").exists()
