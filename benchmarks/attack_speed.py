@@ -148,9 +148,11 @@ def _cleverhans(attack: str, model: Any, shape: Any) -> Callable:
     def logits(x: Any) -> Any:
         return model(x, training=False)
 
+    bounds = {"clip_min": 0.0, "clip_max": 1.0}
+
     @tf.function
     def fgsm(x: Any, y: Any) -> Any:
-        return fast_gradient_method(logits, x, EPSILON, np.inf, 0.0, 1.0, y)
+        return fast_gradient_method(logits, x, EPSILON, np.inf, y=y, **bounds)
 
     @tf.function
     def pgd(x: Any, y: Any) -> Any:
@@ -161,10 +163,9 @@ def _cleverhans(attack: str, model: Any, shape: Any) -> Callable:
             EPSILON / 4,
             STEPS,
             np.inf,
-            0.0,
-            1.0,
-            y,
+            y=y,
             sanity_checks=False,
+            **bounds,
         )
 
     chosen = fgsm if attack == "FGSM" else pgd
