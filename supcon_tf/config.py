@@ -286,7 +286,7 @@ class Config:
     strategy: str = option(
         "auto",
         "auto: mirrored with two or more accelerators, else none",
-        choices=("auto", "none", "mirrored", "multi_worker"),
+        choices=("auto", "none", "mirrored"),
         affects_weights=False,
     )
     virtual_devices: int = option(
