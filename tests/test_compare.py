@@ -425,7 +425,7 @@ def test_neither_help_nor_a_comparison_loads_tensorflow(write_run, tmp_path, wor
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert process.returncode == 0, process.stderr

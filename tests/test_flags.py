@@ -51,7 +51,7 @@ def run_process(*words):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 
@@ -384,7 +384,7 @@ def test_two_commands_do_not_share_flags():
     ("words", "code"), [(["--help"], 0), (["--bach_size=3"], 2), (["--seed=3"], 0)]
 )
 def test_a_process_answers_at_once_and_without_tensorflow(words, code):
-    for _ in range(3):
+    for _ in range(6):
         start = time.perf_counter()
         process = run_process(*words)
         seconds = time.perf_counter() - start

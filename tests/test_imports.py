@@ -29,7 +29,7 @@ def after(statements, expression):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert process.returncode == 0, process.stderr

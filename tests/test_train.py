@@ -20,7 +20,7 @@ from supcon_tf.flags import run_command
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPES = sorted((REPOSITORY / "flags").glob("*.flags"))
-SECONDS_TO_REFUSE = 60
+SECONDS_TO_REFUSE = 240
 TINY = (
     "--dataset=digits",
     "--limit_train=200",
@@ -96,7 +96,7 @@ def refusal(code, error):
 def finished(tmp_path_factory):
     """A whole run of a process of its own: what it printed, and its folder."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    done = process(*TINY, f"--run_dir={folder}", timeout=400)
+    done = process(*TINY, f"--run_dir={folder}", timeout=900)
     assert done.returncode == 0, done.stderr
     return done, folder
 

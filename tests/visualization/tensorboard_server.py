@@ -25,13 +25,13 @@ class TensorBoardServer:
 
     def get(self, route: str, **query: str) -> bytes:
         url = f"{self.address}/data/{route}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=60) as answer:
+        with urllib.request.urlopen(url, timeout=240) as answer:
             return answer.read()
 
     def get_json(self, route: str, **query: str) -> Any:
         return json.loads(self.get(route, **query))
 
-    def wait_for(self, look: Callable[[], Any], seconds: float = 60) -> Any:
+    def wait_for(self, look: Callable[[], Any], seconds: float = 240) -> Any:
         """What `look` finds, once it finds something: the server reads in its time."""
         deadline = time.monotonic() + seconds
         while not (found := look()):

@@ -51,7 +51,7 @@ ASKED = """performance.getEntriesByType('resource').map((entry) => entry.name)
   .filter((url) => url.includes('/sprite_image?'))"""
 IMAGES = 40
 # A software renderer needs up to 40 seconds for the first picture, an idle machine 10.
-PATIENCE = 150
+PATIENCE = 400
 
 
 class Page:
