@@ -63,18 +63,26 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def schedule_for(config: Config, stage: str, steps_per_epoch: int) -> WarmupSchedule:
-    """The schedule of a stage; with `continue`, its part of one over both stages."""
-    own = getattr(config, stage)
-    epochs, first_epoch, leader = own.epochs, 0, own
+    """The schedule of a stage; with `continue`, its part of one over both stages.
+
+    Warm-up that is longer than the schedule is cut to it, with a line said.
+    """
+    leader, first_epoch = stage, 0
+    epochs = getattr(config, stage).epochs
     if config.finetune.schedule == "continue":
-        leader = config.pretrain
+        leader = "pretrain"
         epochs = config.pretrain.epochs + config.finetune.epochs
         first_epoch = config.pretrain.epochs if stage == "finetune" else 0
-    warmup_epochs = min(leader.warmup_epochs, epochs)
+    settings = getattr(config, leader)
+    if settings.warmup_epochs > epochs and first_epoch == 0:
+        print(
+            f"{stage}: --{leader}_warmup_epochs={settings.warmup_epochs:g} is cut to "
+            f"the {epochs} epochs of its schedule"
+        )
     return WarmupSchedule(
-        leader.learning_rate,
+        settings.learning_rate,
         epochs * steps_per_epoch,
-        round(warmup_epochs * steps_per_epoch),
-        leader.schedule,
+        round(min(settings.warmup_epochs, epochs) * steps_per_epoch),
+        settings.schedule,
         first_epoch * steps_per_epoch,
     )

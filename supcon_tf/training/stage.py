@@ -120,11 +120,6 @@ def _prepare(
 ) -> list[keras.Variable]:
     """Compiles the model for a stage; returns all that changes while it trains."""
     stage = getattr(config, name)
-    if stage.schedule != "continue" and stage.warmup_epochs > stage.epochs:
-        print(
-            f"{name}: --{name}_warmup_epochs={stage.warmup_epochs:g} is cut to the "
-            f"stage's {stage.epochs} epochs"
-        )
     model.encoder.trainable = not stage.freeze_encoder
     with strategy.scope():
         optimizer = keras.optimizers.SGD(
