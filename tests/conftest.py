@@ -11,7 +11,7 @@ import pytest
 from supcon_tf.config import Config
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_config():
     """A run of seconds on 200 digits."""
 

@@ -30,30 +30,10 @@ def weights(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, request):
+def finished(tmp_path_factory, small_config):
     """A finished run of both stages, and its config."""
-    config = request.getfixturevalue("small_config_for_module")
+    config = small_config(pretrain_warmup_epochs=0.0)
     return run(config, tmp_path_factory.mktemp("run")), config
-
-
-@pytest.fixture(scope="module")
-def small_config_for_module():
-    from supcon_tf.config import Config
-
-    return Config.from_flag_values(
-        {
-            "limit_train": 200,
-            "limit_test": 40,
-            "width": 4,
-            "batch_size": 32,
-            "pretrain_epochs": 2,
-            "pretrain_augmentation": "none",
-            "pretrain_warmup_epochs": 0.0,
-            "finetune_epochs": 1,
-            "finetune_augmentation": "none",
-            "projector_images": 0,
-        }
-    )
 
 
 def test_run_folder_holds_what_the_contract_says(finished):

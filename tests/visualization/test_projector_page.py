@@ -153,9 +153,10 @@ def test_the_page_draws_thumbnails_from_the_sprite(page):
         time.sleep(1)
 
 
-def test_the_page_loads_all_it_asks_for(page):
-    # TensorBoard's own script can stumble over a click that comes too soon on a slow
-    # machine; what it asks the run folder for must be there.
-    entries = page.driver.get_log("browser")
-    assert [e for e in entries if e["source"] == "network"] == []
+def test_the_page_reports_no_error(page):
+    severe = [e for e in page.driver.get_log("browser") if e["level"] == "SEVERE"]
+    # TensorBoard's own script stumbles over a click that comes before its first
+    # projection is there, as it does on a slow machine.
+    own = "reading 'projectionCanBeRendered'"
+    assert [e for e in severe if own not in e["message"]] == []
     assert not [text for text in page.texts("#notification-dialog") if "rror" in text]
