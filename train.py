@@ -6,10 +6,10 @@ stopped goes on where it was when the same command is given again.
 
 import os
 import sys
-from typing import Any
 
 from absl import flags
 
+from supcon_tf.config import Config
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
@@ -18,6 +18,9 @@ from supcon_tf.flags import (
     parse,
     run_command,
 )
+from supcon_tf.folder_lock import sole_use
+from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.stop_signal import leaving_on_sigterm
 
 USAGE = """
 usage: python train.py --flagfile=flags/digits.flags [--flag=value ...]
@@ -29,6 +32,13 @@ with the model, robustness.json and report.md. The same command resumes a run.
 
 def main(argv: list[str]) -> None:
     config, run_dir = parse_flags(argv)
+    folder = RunFolder(run_dir)
+    with leaving_on_sigterm(), sole_use(folder.path):
+        run(config, folder)
+
+
+def run(config: Config, folder: RunFolder) -> None:
+    """What is left of the run in `folder`, to its end."""
     # Its start-up notes would bury ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -40,12 +50,10 @@ def main(argv: list[str]) -> None:
     from supcon_tf.evaluation.results import finished_result
     from supcon_tf.evaluation.run import chosen_split, evaluate_run, transfer_source
     from supcon_tf.markdown import markdown_table
-    from supcon_tf.run_folder import RunFolder
     from supcon_tf.training.setup import prepare_process
     from supcon_tf.training.training import train
 
     prepare_process(config)
-    folder = RunFolder(run_dir)
     folder.begin(config)
     strategy = make_strategy(config)
     data = load(config.data)
@@ -70,7 +78,7 @@ def main(argv: list[str]) -> None:
     print(f"report: {folder.report_file}")
 
 
-def parse_flags(argv: list[str]) -> tuple[Any, str]:
+def parse_flags(argv: list[str]) -> tuple[Config, str]:
     """The config and the run folder that the command line asks for."""
     values = new_flags()
     flags.DEFINE_string(

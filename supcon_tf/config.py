@@ -283,6 +283,13 @@ class Config:
     weight_decay: float = option(
         5e-4, "L2 added to the gradient, on kernels only", minimum=0
     )
+    checkpoint_steps: int = option(
+        1000,
+        "steps between checkpoints within an epoch, besides the one at its end; "
+        "0 = at its end only",
+        minimum=0,
+        affects_weights=False,
+    )
     strategy: str = option(
         "auto",
         "auto: mirrored with two or more accelerators, else none",

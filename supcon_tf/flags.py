@@ -4,6 +4,7 @@ Nothing is defined on import, and TensorFlow is never imported here, so help and
 flags answer at once.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,11 @@ def run_command(main: Callable[[list[str]], Any], argv: Sequence[str]) -> NoRetu
         _print_error(error)
         sys.exit(USER_MISTAKE)
     except RunError as error:
+        _print_error(error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
         _print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Any
 
 from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
-from supcon_tf.files import write_text
+from supcon_tf.files import remove_leftovers, write_text
 from supcon_tf.flags import flagfile_text
 
 
@@ -24,6 +24,7 @@ class RunFolder:
         self.model_file = self.path / "model.keras"
         self.robustness_file = self.path / "robustness.json"
         self.report_file = self.path / "report.md"
+        self.evaluation_parts = self.path / "evaluation_parts"
         self.figures = self.path / "figures"
         self.tensorboard = self.path / "tensorboard"
 
@@ -38,6 +39,9 @@ class RunFolder:
     def begin(self, config: Config) -> None:
         """Creates the folder, or checks that a run in it may go on with `config`.
 
+        The caller has the folder to itself (`folder_lock.sole_use`): what killed
+        processes left half-written is removed.
+
         Raises:
             UserError: if the run there was started with other weights-changing flags,
                 or the folder can't be written.
@@ -46,6 +50,7 @@ class RunFolder:
             self._refuse_changes(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path)
             write_text(self.config_file, config.to_json())
             write_text(self.path / "flags.txt", flagfile_text(config, str(self.path)))
         except OSError as error:

@@ -3,15 +3,23 @@
 import os
 import sys
 
-from supcon_tf.evaluation.command import parse_request
+from supcon_tf.evaluation.command import Request, parse_request
 from supcon_tf.evaluation.coverage import refuse_to_shrink
 from supcon_tf.flags import run_command
+from supcon_tf.folder_lock import sole_use
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.stop_signal import leaving_on_sigterm
 
 
 def main(argv: list[str]) -> None:
     request = parse_request(argv)
+    folder, flag = request.destination
+    with leaving_on_sigterm(), sole_use(folder, flag):
+        run(request, RunFolder(folder))
 
+
+def run(request: Request, destination: RunFolder) -> None:
+    """The evaluation, its table, and where its report is."""
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from supcon_tf.data import load
@@ -25,7 +33,6 @@ def main(argv: list[str]) -> None:
     data = load(config.data)
     split = chosen_split(data, config)
     print(f"{data.name}: {len(split)} {config.evaluation.split} images are attacked")
-    destination = RunFolder(request.output or request.subject)
     if request.is_run:
         folder = RunFolder(request.subject)
         if request.output is None:

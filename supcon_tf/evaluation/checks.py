@@ -9,6 +9,7 @@ from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation import check_rules
 from supcon_tf.evaluation.evidence import gather
+from supcon_tf.evaluation.journal import Journal
 
 
 def run_checks(
@@ -20,6 +21,7 @@ def run_checks(
     source: keras.Model | None = None,
     deterministic: bool = False,
     title: str = "checks",
+    journal: Journal | None = None,
 ) -> list[dict[str, Any]]:
     """Tries a model for the known signs of masked gradients.
 
@@ -36,6 +38,7 @@ def run_checks(
         source: the model that makes the images of the transfer attack.
         deterministic: ask for the same bits from a second evaluation.
         title: of the progress bar.
+        journal: where finished attacks are kept and found again.
 
     Returns:
         An entry for each check: `name`, `passed` (None if it does not apply), `value`
@@ -49,7 +52,7 @@ def run_checks(
     if not len(rows):
         return []
     sample = Split(split.images[rows], split.labels[rows])
-    evidence = gather(model, sample, config, seed, source, title)
+    evidence = gather(model, sample, config, seed, source, title, journal)
     return [
         check_rules.pgd_not_weaker_than_fgsm(evidence),
         check_rules.pgd_converged(evidence),

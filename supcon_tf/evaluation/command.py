@@ -46,6 +46,11 @@ class Request:
     output: Path | None
     config: Config
 
+    @property
+    def destination(self) -> tuple[Path, str]:
+        """The folder of the results, and the flag that named it."""
+        return (self.output, "output") if self.output else (self.subject, "run_dir")
+
 
 def parse_request(argv: list[str]) -> Request:
     """The request that a command line makes; creates the folder of the results.
@@ -146,10 +151,8 @@ def _check_transfer_source(settings: EvaluationConfig) -> None:
 
 def _make_writable(request: Request) -> None:
     """Finds out before the evaluation, not after it, whether results can be written."""
-    folder, flag = request.output, "output"
-    if folder is None:
-        folder, flag = request.subject, "run_dir"
-    elif RunFolder(folder).has_trained():
+    folder, flag = request.destination
+    if request.output and RunFolder(folder).has_trained():
         raise UserError(
             f"--output must not be the folder of another run. Received: {folder}"
         )

@@ -1,7 +1,8 @@
 """What the masking checks look at: each attack is run once and its outcome shared."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation.batches import compiled, in_batches
+from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.robustness import chunks, make_attack
 
 # Divisors of the logits: a loss of enlarged logits saturates and hides its gradient.
@@ -84,6 +86,7 @@ def gather(
     seed: int,
     source: keras.Model | None = None,
     title: str = "checks",
+    journal: Journal | None = None,
 ) -> Evidence:
     """Runs the attacks that the checks need.
 
@@ -98,8 +101,12 @@ def gather(
         seed: of the attacks' random numbers and of the choice of images.
         source: the model that makes the images of the transfer attack.
         title: of the progress bar.
+        journal: where finished attacks are kept and found again.
     """
-    logits, again = _logits_twice(model, sample)
+    journal = journal or Journal()
+    logits, again = journal.part(
+        "logits", lambda: dict(zip("ab", _logits_twice(model, sample), strict=True))
+    ).values()
     correct = logits.argmax(axis=1) == sample.labels
     compared = _compared(sample.labels, seed)
     clean = correct & compared
@@ -109,7 +116,7 @@ def gather(
     attacks += (source is not None) + (config.norm == "linf")
 
     with tqdm(total=attacks, desc=title, unit="attack", disable=None) as bar:
-        run = _Runner(model, sample, config, seed, bar)
+        run = _Runner(model, sample, config, seed, bar, journal)
         usable = run.gradient_usable()
         curve = {strength: run("pgd", strength, clean) for strength in strengths}
         epsilon = _most_telling(
@@ -178,12 +185,17 @@ class _Runner:
         config: EvaluationConfig,
         seed: int,
         bar: tqdm,
+        journal: Journal,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.model = model
         self.sample = sample
         self.config = config
         self.seed = seed
         self.bar = bar
+        self.journal = journal
+        # One attack may see several sets of images; the order of attacks is fixed.
+        self.numbers = numbers or itertools.count()
 
     def __call__(
         self,
@@ -193,39 +205,63 @@ class _Runner:
         source: keras.Model | None = None,
     ) -> np.ndarray:
         """(N,) which of the images `among` survive an attack."""
-        attack: Any = make_attack(name, epsilon, self.config, self.seed, source)
-        result = np.zeros(len(self.sample), bool)
-        for images, labels, rows in chunks(self.sample, np.flatnonzero(among)):
-            result[rows] = attack.survivors(self.model, images, labels, indices=rows)
+
+        def survivors() -> dict[str, np.ndarray]:
+            attack: Any = make_attack(name, epsilon, self.config, self.seed, source)
+            result = np.zeros(len(self.sample), bool)
+            for images, labels, rows in chunks(self.sample, np.flatnonzero(among)):
+                result[rows] = attack.survivors(
+                    self.model, images, labels, indices=rows
+                )
+            return {"survived": result}
+
+        number = next(self.numbers)
+        part = self.journal.part(f"{number}-{name}@{epsilon:g}", survivors)
         self.bar.update()
-        return result
+        return part["survived"]
 
     def doubled(self, epsilon: float, survivors: np.ndarray) -> np.ndarray:
         """PGD of twice the steps; the first half of them are those of the plain one."""
         config = dataclasses.replace(self.config, pgd_steps=2 * self.config.pgd_steps)
-        longer = _Runner(self.model, self.sample, config, self.seed, self.bar)
+        longer = self._twin(self.model, config)
         return longer("pgd", epsilon, survivors)
 
     def rescaled(self, epsilon: float, among: np.ndarray) -> dict[int, np.ndarray]:
         """PGD on divided logits."""
         model = _Rescaled(self.model)
-        run = _Runner(model, self.sample, self.config, self.seed, self.bar)
+        run = self._twin(model, self.config)
         result = {}
         for divisor in RESCALINGS:
             model.divisor.assign(divisor)
             result[divisor] = run("pgd", epsilon, among)
         return result
 
+    def _twin(self, model: Callable, config: EvaluationConfig) -> "_Runner":
+        return _Runner(
+            model,
+            self.sample,
+            config,
+            self.seed,
+            self.bar,
+            self.journal,
+            self.numbers,
+        )
+
     def gradient_usable(self) -> np.ndarray:
         """(N,) whether the gradient at the image is finite and not zero everywhere."""
-        attack = PGD(steps=1)
-        parts = []
-        for images, labels, _ in chunks(self.sample, np.arange(len(self.sample))):
-            flat = attack.gradients(self.model, images, labels)
-            flat = flat.reshape(len(labels), -1)
-            parts.append(np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1))
+
+        def usable() -> dict[str, np.ndarray]:
+            attack = PGD(steps=1)
+            parts = []
+            for images, labels, _ in chunks(self.sample, np.arange(len(self.sample))):
+                flat = attack.gradients(self.model, images, labels)
+                flat = flat.reshape(len(labels), -1)
+                parts.append(np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1))
+            return {"usable": np.concatenate(parts)}
+
+        part = self.journal.part("gradient", usable)
         self.bar.update()
-        return np.concatenate(parts)
+        return part["usable"]
 
 
 class _Rescaled:

@@ -1,5 +1,6 @@
 """The evaluation of one model."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.evaluation.checks import run_checks
 from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
+from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.robustness import measure_robustness
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
@@ -44,6 +46,7 @@ def evaluate(
     with_checks: bool = True,
     deterministic: bool = False,
     title: str = "evaluate",
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Measures a model's accuracy, clean and under attack, and its embedding.
 
@@ -59,15 +62,26 @@ def evaluate(
         with_checks: whether to look for masked gradients.
         deterministic: whether a second evaluation should give the same bits.
         title: of the progress bars.
+        journal: where finished parts are kept and found again; None keeps nothing.
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
     """
     config = config or EvaluationConfig()
     model = for_attacks(model)
-    embedding, arrays = embedding_quality(
-        model, train, split, seed=seed, classifier_trained=classifier_trained
-    )
+    journal = journal or Journal()
+
+    def embedding_part() -> dict[str, Any]:
+        figures, arrays = embedding_quality(
+            model, train, split, seed=seed, classifier_trained=classifier_trained
+        )
+        if not classifier_trained and train is not None:
+            probe = linear_probe_accuracy(model, train, split, seed=seed)
+            figures["linear_probe_accuracy"] = probe
+        return {"figures": json.dumps(figures), **arrays}
+
+    arrays = journal.part("embedding", embedding_part)
+    embedding = json.loads(str(arrays.pop("figures")))
     summary: dict[str, Any] = {
         "clean_accuracy": None,
         "attacks": None,
@@ -75,11 +89,8 @@ def evaluate(
         "checks": None,
     }
     if not classifier_trained:
-        if train is not None:
-            probe = linear_probe_accuracy(model, train, split, seed=seed)
-            embedding["linear_probe_accuracy"] = probe
         return Evaluation(summary, {}, arrays)
-    robustness = measure_robustness(model, split, config, seed, source, title)
+    robustness = measure_robustness(model, split, config, seed, source, title, journal)
     summary["clean_accuracy"] = robustness.clean_accuracy
     summary["attacks"] = robustness.rows
     if with_checks:
@@ -91,6 +102,7 @@ def evaluate(
             source=source,
             deterministic=deterministic,
             title=f"{title}: checks",
+            journal=journal.within("checks"),
         )
     return Evaluation(summary, robustness.outcomes, arrays)
 

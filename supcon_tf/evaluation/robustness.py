@@ -1,7 +1,7 @@
 """Accuracy under attack: every attack at every epsilon, image by image."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,11 @@ from supcon_tf.attacks import FGSM, PGD, AutoAttackART, RandomNoise, Square, Tra
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.evaluation.batches import compiled, in_batches
+from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.statistics import wilson_interval
 
-# Images that are held as float32 at a time.
-CHUNK = 2048
+# Images that are held as float32 at a time, and lost at most when a run is stopped.
+CHUNK = 1024
 
 
 @dataclass
@@ -43,6 +44,7 @@ def measure_robustness(
     seed: int = 0,
     source: keras.Model | None = None,
     title: str = "attacks",
+    journal: Journal | None = None,
 ) -> Robustness:
     """Attacks a model at every epsilon, each time from all images it gets right.
 
@@ -55,14 +57,17 @@ def measure_robustness(
         seed: of random starts and searches.
         source: the model that makes the images of the transfer attack.
         title: of the progress bar.
+        journal: where finished parts are kept and found again.
     """
-    result = Robustness(outcomes={"clean": predictions(model, split) == split.labels})
+    journal = journal or Journal()
+    clean = journal.part("clean", lambda: {"predicted": predictions(model, split)})
+    result = Robustness(outcomes={"clean": clean["predicted"] == split.labels})
     correct = np.flatnonzero(result.outcomes["clean"])
     total = len(config.attacks) * len(config.epsilons) * len(correct)
     with tqdm(total=total, desc=title, unit="image", disable=None) as bar:
         for name in config.attacks:
             for epsilon, survived, seconds, attack in _survivors(
-                name, model, split, correct, config, seed, source, bar
+                name, model, split, correct, config, seed, source, bar, journal
             ):
                 outcome = np.zeros(len(split), bool)
                 outcome[correct[survived]] = True
@@ -157,31 +162,70 @@ def _survivors(
     seed: int,
     source: keras.Model | None,
     bar: tqdm,
+    journal: Journal,
 ) -> Iterator[tuple[float, np.ndarray, float, Any]]:
     """For each epsilon: who of `correct` survives, the seconds, and the attack."""
     attacks = [make_attack(name, e, config, seed, source) for e in config.epsilons]
     if name == "fgsm":
-        start = time.perf_counter()
         radii = [attack.epsilon for attack in attacks]
-        parts = []
-        for images, labels, _ in chunks(split, correct):
-            # All epsilons share the gradient at the image.
-            parts.append(attacks[0].survivors_at(model, images, labels, radii))
-            bar.update(len(labels) * len(radii))
-        survived = np.concatenate([np.zeros((len(radii), 0), bool), *parts], axis=1)
-        seconds = (time.perf_counter() - start) / len(radii)
-        for epsilon, row, attack in zip(
-            config.epsilons, survived, attacks, strict=True
+
+        def at_all_radii(images: np.ndarray, labels: np.ndarray, _: Any) -> np.ndarray:
+            return attacks[0].survivors_at(model, images, labels, radii)
+
+        # All epsilons share the gradient at the image.
+        survived, seconds = _in_parts(at_all_radii, name, split, correct, bar, journal)
+        for epsilon, attack, row in zip(
+            config.epsilons, attacks, survived.reshape(len(radii), -1), strict=True
         ):
-            yield epsilon, row, seconds, attack
+            yield epsilon, row, seconds / len(radii), attack
         return
     for epsilon, attack in zip(config.epsilons, attacks, strict=True):
-        start = time.perf_counter()
-        parts = [np.zeros(0, bool)]
-        for images, labels, rows in chunks(split, correct):
-            parts.append(attack.survivors(model, images, labels, indices=rows))
-            bar.update(len(labels))
-        yield epsilon, np.concatenate(parts), time.perf_counter() - start, attack
+
+        def at_epsilon(
+            images: np.ndarray,
+            labels: np.ndarray,
+            rows: np.ndarray,
+            attack: Any = attack,
+        ) -> np.ndarray:
+            return attack.survivors(model, images, labels, indices=rows)
+
+        survived, seconds = _in_parts(
+            at_epsilon, f"{name}@{epsilon:g}", split, correct, bar, journal
+        )
+        yield epsilon, survived, seconds, attack
+
+
+def _in_parts(
+    attack: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    name: str,
+    split: Split,
+    correct: np.ndarray,
+    bar: tqdm,
+    journal: Journal,
+) -> tuple[np.ndarray, float]:
+    """Who of `correct` survives (..., N), and the seconds, of this process or before.
+
+    Each part is kept as soon as it is finished.
+    """
+    parts, seconds = [np.zeros(0, bool)], 0.0
+    for number, (images, labels, rows) in enumerate(chunks(split, correct)):
+
+        def survivors(
+            images: np.ndarray = images,
+            labels: np.ndarray = labels,
+            rows: np.ndarray = rows,
+        ) -> dict[str, Any]:
+            start = time.perf_counter()
+            survived = attack(images, labels, rows)
+            return {"survived": survived, "seconds": time.perf_counter() - start}
+
+        part = journal.part(f"{name}/{number}", survivors)
+        parts.append(part["survived"])
+        seconds += float(part["seconds"])
+        bar.update(part["survived"].size)
+    if len(parts) > 1:
+        del parts[0]
+    return np.concatenate(parts, axis=-1), seconds
 
 
 def _row(

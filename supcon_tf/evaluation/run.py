@@ -1,6 +1,8 @@
 """The evaluation of a run, stage by stage, and of a model that no run here made."""
 
+import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.fit import check_fits
+from supcon_tf.evaluation.journal import Journal, file_digest
 from supcon_tf.evaluation.model import evaluate, for_attacks
 from supcon_tf.evaluation.report import data_line, file_introduction, run_introduction
-from supcon_tf.evaluation.results import result_of, write_evaluation
+from supcon_tf.evaluation.results import result_of, versions, write_evaluation
 from supcon_tf.evaluation.robustness import make_attack
 from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.files import write_text
@@ -51,7 +54,9 @@ def evaluate_run(
     source = transfer_source(config.evaluation, data)
     _check_attacks(config, source)
     found = {}
-    for stage, path in finished_stages(folder, config).items():
+    paths = finished_stages(folder, config)
+    journal = _journal(destination, config, paths)
+    for stage, path in paths.items():
         model = load_model(path)
         check_fits(model, data, str(path))
         found[stage] = evaluate(
@@ -65,6 +70,7 @@ def evaluate_run(
             with_checks=stage == "final",
             deterministic=config.deterministic,
             title=f"evaluate {stage}",
+            journal=journal.within(stage),
         )
     result = result_of(config, split, found)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
@@ -87,6 +93,7 @@ def evaluate_run(
     else:
         # So that it can be compared as a run can.
         write_text(destination.config_file, config.to_json())
+    journal.discard()
     return result
 
 
@@ -114,6 +121,7 @@ def evaluate_file(
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
     model = for_attacks(_in_float32_throughout(model))
+    journal = _journal(destination, config, {"final": path})
     found = {
         "final": evaluate(
             model,
@@ -123,6 +131,7 @@ def evaluate_file(
             train=data.train,
             source=source,
             title=f"evaluate {path.name}",
+            journal=journal,
         )
     }
     result = result_of(config, split, found)
@@ -137,6 +146,7 @@ def evaluate_file(
         file_introduction(path, model, result),
         [data_line(data), f"model: {path}"],
     )
+    journal.discard()
     correct = round(found["final"].summary["clean_accuracy"] * len(split))
     if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
         print(
@@ -145,6 +155,24 @@ def evaluate_file(
             file=sys.stderr,
         )
     return result
+
+
+def _journal(
+    destination: RunFolder, config: Config, models: Mapping[str, Path]
+) -> Journal:
+    """What an evaluation of these models, with these settings, has finished before."""
+    files = dict(models)
+    if config.evaluation.transfer_from:
+        files["source"] = RunFolder(config.evaluation.transfer_from).model_file
+    subject = {
+        "evaluation": dataclasses.asdict(config.evaluation),
+        "data": dataclasses.asdict(config.data),
+        "seed": config.seed,
+        "deterministic": config.deterministic,
+        "models": {name: file_digest(path) for name, path in files.items()},
+        "versions": versions(),
+    }
+    return Journal(destination.evaluation_parts, subject)
 
 
 def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData
 from supcon_tf.data.pipeline import Batches
 from supcon_tf.errors import RunError
-from supcon_tf.files import temporary_beside
+from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.run_folder import RunFolder
@@ -23,6 +24,9 @@ from supcon_tf.training.schedules import WarmupSchedule, schedule_for
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
+
+# Cross-entropy over that of guessing that no run on its way comes to in an epoch.
+DIVERGED = 1.5
 
 
 def train_stage(
@@ -72,6 +76,11 @@ def train_stage(
     step = training_step(model, strategy)
     validate = validation(model, data.validation, config.batch_size)
 
+    def leave_if_asked() -> None:
+        if stop.requested:
+            checkpoints.save(position, state)
+            stop.leave()
+
     while position.epoch < stage.epochs:
         progress.begin_epoch(position.step)
         for batch in batches.epoch(position.epoch, start_step=position.step):
@@ -79,13 +88,17 @@ def train_stage(
             _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
             position = dataclasses.replace(position, step=position.step + 1)
             progress.step(position.step, metrics)
-            if stop.requested and position.step < steps:
+            leave_if_asked()
+            if _wants_checkpoint(config, position, steps):
                 checkpoints.save(position, state)
-                stop.leave()
         progress.stop_clock()
+        # Not those of the last step: a resume may find the epoch without a step left.
+        metrics = {metric.name: float(metric.result()) for metric in model.metrics}
+        metrics |= validate(leave_if_asked)
         position = Position(position.epoch + 1)
         rate = float(schedule(position.epoch * steps - 1))
-        progress.end_epoch(position.epoch, {**metrics, **validate()}, rate)
+        progress.end_epoch(position.epoch, metrics, rate)
+        _warn_of_divergence(name, position, metrics, data.num_classes)
         for metric in model.metrics:
             metric.reset_state()
         # Before the checkpoint, so that a resume doesn't leave the snapshot out.
@@ -96,8 +109,7 @@ def train_stage(
                 classifier_trained=config.classifier_trained(name),
             )
         checkpoints.save(position, state)
-        if stop.requested:
-            stop.leave()
+        leave_if_asked()
     if projector is not None:
         projector.write(name, classifier_trained=config.classifier_trained(name))
     save_model(model, folder.stage_model_file(name))
@@ -108,7 +120,7 @@ def save_model(model: ContrastiveClassifier, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_beside(path) as temporary:
         in_full_precision(model).save(temporary)
-        temporary.replace(path)
+        publish(temporary, path)
 
 
 def _prepare(
@@ -139,6 +151,27 @@ def _wants_snapshot(config: Config, stage: StageConfig, epoch: int) -> bool:
     every = config.projector.projector_every
     # The end of the stage has a snapshot of its own.
     return bool(every) and epoch % every == 0 and epoch < stage.epochs
+
+
+def _wants_checkpoint(config: Config, position: Position, steps: int) -> bool:
+    every = config.checkpoint_steps
+    # The end of the epoch has a checkpoint of its own.
+    return bool(every) and position.step % every == 0 and position.step < steps
+
+
+def _warn_of_divergence(
+    name: str, position: Position, metrics: Mapping[str, float], num_classes: int
+) -> None:
+    """Says so when an epoch ends worse than it could have begun."""
+    guessing = math.log(num_classes)
+    found = metrics.get("cross_entropy", 0.0)
+    if found > DIVERGED * guessing:
+        print(
+            f"warning: {name} diverges: cross-entropy is {found:.3g} in epoch "
+            f"{position.epoch}, where guessing has {guessing:.3g}; a lower "
+            f"--{name}_learning_rate or a longer --{name}_warmup_epochs may help",
+            file=sys.stderr,
+        )
 
 
 def _refuse_nonfinite(

@@ -41,10 +41,13 @@ def training_step(
 
 def validation(
     model: ContrastiveClassifier, split: Split | None, batch_size: int
-) -> Callable[[], dict[str, float]]:
-    """A function that returns accuracy and cross-entropy on held-out images."""
+) -> Callable[[Callable[[], None]], dict[str, float]]:
+    """A function that returns accuracy and cross-entropy on held-out images.
+
+    It calls what it is given after every batch.
+    """
     if split is None:
-        return dict
+        return lambda _: {}
 
     @tf.function(reduce_retracing=True)
     def outcomes(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -52,8 +55,11 @@ def validation(
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.argmax(logits, axis=1) == labels, losses
 
-    def run() -> dict[str, float]:
-        parts = [outcomes(*batch) for batch in evaluation_batches(split, batch_size)]
+    def run(after_batch: Callable[[], None]) -> dict[str, float]:
+        parts = []
+        for batch in evaluation_batches(split, batch_size):
+            parts.append(outcomes(*batch))
+            after_batch()
         correct, losses = (
             np.concatenate(column) for column in zip(*parts, strict=True)
         )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
 from supcon_tf.errors import UserError
-from supcon_tf.files import temporary_beside
+from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
@@ -63,6 +63,8 @@ def train(
         )
     with StopSignal() as stop:
         for name in stages:
+            if stop.requested:
+                stop.leave()
             finished = folder.stage_model_file(name)
             if finished.exists():
                 _copy_weights(load_model(finished), model, str(finished))
@@ -72,7 +74,7 @@ def train(
                 )
     with temporary_beside(folder.model_file) as temporary:
         shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
-        temporary.replace(folder.model_file)
+        publish(temporary, folder.model_file)
 
 
 def _pretrained_file(run_dir: str) -> str:
