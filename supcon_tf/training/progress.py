@@ -80,14 +80,18 @@ class Progress:
             **metrics,
             "weights": dict(self.weights),
             "learning_rate": learning_rate,
-            "images_per_second": steps * self.images_per_step / max(seconds, 1e-9),
+            # A resume may find an epoch without a step left, which tells no speed.
+            "images_per_second": (
+                steps * self.images_per_step / max(seconds, 1e-9) if steps else None
+            ),
             "seconds": seconds,
         }
         self.folder.append_metrics(line)
         with self._writer.as_default(step=self.first_step + epoch * self.steps):
             for name, value in {**metrics, "learning_rate": learning_rate}.items():
                 tf.summary.scalar(f"epoch/{name}", value)
-            tf.summary.scalar("epoch/images_per_second", line["images_per_second"])
+            if steps:
+                tf.summary.scalar("epoch/images_per_second", line["images_per_second"])
         self._writer.flush()
         if self._bar is not None:
             print("\r\033[K", end="")
@@ -108,6 +112,8 @@ class Progress:
         )
         if "val_accuracy" in line:
             text += f", validation {line['val_accuracy']:.1%}"
+        if line["images_per_second"] is None:
+            return text
         text += f", {line['images_per_second']:.0f} images/s"
         if remaining:
             text += f", {duration(remaining / line['images_per_second'])} left"

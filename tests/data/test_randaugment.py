@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras_cv
 import numpy as np
 import pytest
@@ -129,3 +132,19 @@ def test_pixels_stay_float32_under_a_mixed_policy():
     finally:
         keras.config.set_dtype_policy(before)
         randaugment._layers.cache_clear()
+
+
+def test_deterministic_processes_can_use_it():
+    script = """
+import tensorflow as tf
+from supcon_tf.config import Config
+from supcon_tf.data.augmentation import augment
+from supcon_tf.training.setup import prepare_process
+
+prepare_process(Config(deterministic=True))
+augment(tf.zeros((8, 8, 8, 3)), "randaugment", [1, 2])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

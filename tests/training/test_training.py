@@ -114,6 +114,79 @@ def test_sigterm_saves_and_the_same_command_goes_on(finished, tmp_path, monkeypa
         assert [line[key] for key in kept] == [same[key] for key in kept]
 
 
+def test_sigterm_during_validation_does_not_wait_for_its_end(
+    finished, tmp_path, monkeypatch
+):
+    folder, config = finished
+    original = stage_module.validation
+
+    def interrupted(*arguments):
+        validate = original(*arguments)
+
+        def run(after_batch):
+            os.kill(os.getpid(), signal.SIGTERM)
+            validate(after_batch)
+            pytest.fail("the validation came to its end")
+
+        return run
+
+    monkeypatch.setattr(stage_module, "validation", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        run(config, tmp_path)
+    assert stopped.value.code == 143
+    monkeypatch.undo()
+    other = run(config, tmp_path)
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+    kept = ("loss", "accuracy", "contrastive_accuracy", "val_accuracy")
+    for line, same in zip(folder.metrics(), other.metrics(), strict=True):
+        assert [line[key] for key in kept] == [same[key] for key in kept]
+
+
+def test_checkpoints_are_also_made_within_an_epoch(small_config, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        stage_module.Checkpoints,
+        "save",
+        lambda self, position, variables: saved.append(position),
+    )
+    run(small_config(checkpoint_steps=2, pretrain_epochs=0), tmp_path)
+    # 180 images in batches of 32: 5 steps.
+    assert [(p.epoch, p.step) for p in saved] == [(0, 2), (0, 4), (1, 0)]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(finished, tmp_path):
+    _, config = finished
+    folder = RunFolder(tmp_path)
+    for path in ("pretrain/.making-7-model.keras", ".making-7-config.json"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"half")
+    folder.begin(config)
+    assert list(tmp_path.rglob(".making-*")) == []
+
+
+@pytest.mark.parametrize(("found", "warned"), [(2.0, False), (3.4, False), (4.0, True)])
+def test_an_epoch_worse_than_guessing_is_said_to_diverge(capsys, found, warned):
+    from supcon_tf.training.checkpoint import Position
+
+    metrics = {"cross_entropy": found}
+    stage_module._warn_of_divergence("finetune", Position(2), metrics, 10)
+    line = capsys.readouterr().err
+    assert ("finetune diverges: cross-entropy is 4 in epoch 2" in line) == warned
+    assert bool(line) == warned
+
+
+def test_a_run_that_diverges_says_so_within_an_epoch(small_config, tmp_path, capsys):
+    config = small_config(
+        pretrain_epochs=0,
+        finetune_epochs=1,
+        finetune_learning_rate=30.0,
+        finetune_warmup_epochs=0.0,
+    )
+    run(config, tmp_path)
+    assert "warning: finetune diverges" in capsys.readouterr().err
+
+
 def test_nonfinite_loss_stops_the_run_and_names_the_part(small_config, tmp_path):
     config = small_config(
         pretrain_epochs=0,

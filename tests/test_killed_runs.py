@@ -1,0 +1,101 @@
+"""Nothing is lost when a run is killed, wherever that happens."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from supcon_tf.models import load_model
+
+SCRIPT = Path(__file__).with_name("killed_runs.py")
+FLAGS = (
+    "--dataset=digits",
+    "--limit_train=200",
+    "--limit_test=100",
+    "--width=4",
+    "--batch_size=16",
+    "--pretrain_epochs=2",
+    "--pretrain_augmentation=crop_flip",
+    "--finetune_epochs=2",
+    "--checkpoint_steps=5",
+    "--attacks=fgsm,pgd",
+    "--epsilons=8,16",
+    "--pgd_steps=10",
+    "--checks_limit=0",
+    "--projector_images=20",
+    "--projector_every=1",
+    "--deterministic",
+)
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a whole run, and the killed ones' report."""
+    folder = tmp_path_factory.mktemp("killed")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder), "0", str(KILLS), *FLAGS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+def accuracies(run):
+    """robustness.json without what differs from one computer's day to another's."""
+    result = json.loads((run / "robustness.json").read_text())
+    for model in result["models"]:
+        for row in model["attacks"]:
+            del row["seconds"]
+    return result
+
+
+@pytest.mark.slow
+def test_killed_runs_end_with_the_weights_of_a_whole_one(runs):
+    folder, report = runs
+    assert len(report["kills"]) >= KILLS
+    for name in report["finished"]:
+        for file in ("model.keras", "pretrain/model.keras"):
+            whole = load_model(folder / "whole" / file)
+            again = load_model(folder / name / file)
+            for one, same in zip(whole.variables, again.variables, strict=True):
+                np.testing.assert_array_equal(one, same, err_msg=f"{name} {one.path}")
+
+
+@pytest.mark.slow
+def test_killed_runs_end_with_the_accuracies_of_a_whole_one(runs):
+    folder, report = runs
+    for name in report["finished"]:
+        assert accuracies(folder / name) == accuracies(folder / "whole")
+
+
+@pytest.mark.slow
+def test_killed_runs_have_each_epoch_once(runs):
+    folder, report = runs
+
+    def epochs(name):
+        lines = (folder / name / "metrics.jsonl").read_text().splitlines()
+        kept = ("stage", "epoch", "loss", "accuracy", "val_accuracy", "learning_rate")
+        return [[json.loads(line)[key] for key in kept] for line in lines]
+
+    for name in report["finished"]:
+        assert epochs(name) == epochs("whole")
+
+
+@pytest.mark.slow
+def test_killed_runs_leave_the_files_of_a_whole_one(runs):
+    folder, report = runs
+
+    def files(name):
+        found = (path.relative_to(folder / name) for path in (folder / name).rglob("*"))
+        # TensorBoard has a file for each start.
+        return {str(path) for path in found if "events.out" not in path.name}
+
+    for name in report["finished"]:
+        extra = files(name) ^ files("whole")
+        assert {path for path in extra if "projector/seen" not in path} == set()
