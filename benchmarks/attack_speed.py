@@ -4,22 +4,27 @@ Everyone finds the same figure, the accuracy of a finished run's model on the sa
 images, from images to accuracy. All take turns in one process; a ratio is the median of
 the turns' ratios. Peers that are not installed are left out.
 
-    python -m benchmarks.attack_speed --run_dir=R [--data_dir=DIR] [--images=256]
+    python -m benchmarks.attack_speed --run_dir=R [--data_dir=DIR]
 """
 
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from absl import flags
 
+from benchmarks.measure import Row, alternating, speed_row, table
 from supcon_tf.flags import new_flags, parse, run_command
 
 TURNS = 5
-EPSILON = 1 / 255
+IMAGES = {"FGSM": 256, "PGD-20": 128}
+# In 1/255, where about half of the images fall; of CIFAR-100 and the like far weaker
+# attacks do that than of digits.
+EPSILONS = {"digits": 16.0}
+OTHER_EPSILON = 1.0
 BATCH_SIZE = 128
 STEPS = 20
 GOALS = {
@@ -32,23 +37,28 @@ GOALS = {
 Accuracy = Callable[[], float]
 
 
-def rows(run_dir: str, data_dir: str = "", count: int = 256) -> list[dict[str, Any]]:
-    """A row for each attack and peer.
-
-    Returns:
-        Rows with `what`, `ours` and `peer` (images/s), `ratio` (> 1: ours is faster),
-        `goal` (None where there is none) and the accuracies that both found.
-    """
-    model, images, labels = _trained(run_dir, data_dir, count)
-    compared = []
-    for attack in ("FGSM", "PGD-20"):
-        runs = {"ours": _ours(attack, model, images, labels)}
-        runs |= _peers(attack, model, images, labels)
-        compared += _compare(attack, runs, count)
-    return compared
+def rows(run_dir: str, data_dir: str = "") -> list[Row]:
+    """A row for each attack and peer."""
+    found = []
+    for attack, count in IMAGES.items():
+        subject = _subject(run_dir, data_dir, count)
+        runs = {"ours": _ours(attack, subject), **_peers(attack, subject)}
+        found += _compare(attack, runs, count, subject)
+    return found
 
 
-def _trained(run_dir: str, data_dir: str, count: int) -> tuple[Any, Any, Any]:
+@dataclass(frozen=True)
+class Subject:
+    """A trained model, `images` (N, H, W, 3) in [0, 1], `labels` (N,), and epsilon."""
+
+    model: Any
+    images: Any
+    labels: Any
+    dataset: str
+    epsilon: float
+
+
+def _subject(run_dir: str, data_dir: str, count: int) -> Subject:
     import dataclasses
 
     import numpy as np
@@ -64,18 +74,24 @@ def _trained(run_dir: str, data_dir: str, count: int) -> tuple[Any, Any, Any]:
         config = dataclasses.replace(config, data_dir=data_dir)
     split = load(config).test
     chosen = balanced_sample(split.labels, count, seed=0)
-    images = split.images[chosen].astype(np.float32) / 255
-    return load_model(folder.model_file), images, split.labels[chosen]
+    return Subject(
+        load_model(folder.model_file),
+        split.images[chosen].astype(np.float32) / 255,
+        split.labels[chosen],
+        config.dataset,
+        EPSILONS.get(config.dataset, OTHER_EPSILON) / 255,
+    )
 
 
-def _ours(attack: str, model: Any, images: Any, labels: Any) -> Accuracy:
+def _ours(attack: str, subject: Subject) -> Accuracy:
     from supcon_tf.attacks import FGSM, PGD
     from supcon_tf.evaluation.model import for_attacks
 
-    folded = for_attacks(model)
-    chosen = FGSM(epsilon=EPSILON)
+    folded = for_attacks(subject.model)
+    images, labels = subject.images, subject.labels
+    chosen = FGSM(epsilon=subject.epsilon)
     if attack != "FGSM":
-        chosen = PGD(epsilon=EPSILON, steps=STEPS)
+        chosen = PGD(epsilon=subject.epsilon, steps=STEPS)
 
     def accuracy() -> float:
         # As the evaluation does it: only images that are right can still fall.
@@ -103,7 +119,7 @@ def _predicted(model: Any, images: Any) -> Any:
     )
 
 
-def _peers(attack: str, model: Any, images: Any, labels: Any) -> dict[str, Accuracy]:
+def _peers(attack: str, subject: Subject) -> dict[str, Accuracy]:
     found = {}
     for name, make in (
         ("cleverhans", _cleverhans),
@@ -111,16 +127,18 @@ def _peers(attack: str, model: Any, images: Any, labels: Any) -> dict[str, Accur
         ("foolbox", _foolbox),
     ):
         try:
-            perturb = make(attack, model, images.shape[1:])
+            perturb = make(attack, subject)
         except ImportError:
             print(f"{name} is not installed", file=sys.stderr)
             continue
-        found[name] = _accuracy_of(perturb, model, images, labels)
+        found[name] = _accuracy_of(perturb, subject)
     return found
 
 
-def _accuracy_of(perturb: Callable, model: Any, images: Any, labels: Any) -> Accuracy:
+def _accuracy_of(perturb: Callable, subject: Subject) -> Accuracy:
     import numpy as np
+
+    model, images, labels = subject.model, subject.images, subject.labels
 
     def accuracy() -> float:
         parts = [
@@ -137,13 +155,15 @@ def _accuracy_of(perturb: Callable, model: Any, images: Any, labels: Any) -> Acc
     return accuracy
 
 
-def _cleverhans(attack: str, model: Any, shape: Any) -> Callable:
+def _cleverhans(attack: str, subject: Subject) -> Callable:
     import numpy as np
     import tensorflow as tf
     from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
     from cleverhans.tf2.attacks.projected_gradient_descent import (
         projected_gradient_descent,
     )
+
+    epsilon, model = subject.epsilon, subject.model
 
     def logits(x: Any) -> Any:
         return model(x, training=False)
@@ -152,15 +172,15 @@ def _cleverhans(attack: str, model: Any, shape: Any) -> Callable:
 
     @tf.function
     def fgsm(x: Any, y: Any) -> Any:
-        return fast_gradient_method(logits, x, EPSILON, np.inf, y=y, **bounds)
+        return fast_gradient_method(logits, x, epsilon, np.inf, y=y, **bounds)
 
     @tf.function
     def pgd(x: Any, y: Any) -> Any:
         return projected_gradient_descent(
             logits,
             x,
-            EPSILON,
-            EPSILON / 4,
+            epsilon,
+            epsilon / 4,
             STEPS,
             np.inf,
             y=y,
@@ -172,25 +192,26 @@ def _cleverhans(attack: str, model: Any, shape: Any) -> Callable:
     return lambda x, y: chosen(tf.constant(x), tf.constant(y))
 
 
-def _art(attack: str, model: Any, shape: Any) -> Callable:
+def _art(attack: str, subject: Subject) -> Callable:
     import tensorflow as tf
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 
+    epsilon = subject.epsilon
     classifier = TensorFlowV2Classifier(
-        model,
-        nb_classes=model.num_classes,
-        input_shape=shape,
+        subject.model,
+        nb_classes=subject.model.num_classes,
+        input_shape=subject.images.shape[1:],
         loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         clip_values=(0.0, 1.0),
     )
     if attack == "FGSM":
-        chosen = FastGradientMethod(classifier, eps=EPSILON, batch_size=BATCH_SIZE)
+        chosen = FastGradientMethod(classifier, eps=epsilon, batch_size=BATCH_SIZE)
     else:
         chosen = ProjectedGradientDescent(
             classifier,
-            eps=EPSILON,
-            eps_step=EPSILON / 4,
+            eps=epsilon,
+            eps_step=epsilon / 4,
             max_iter=STEPS,
             num_random_init=1,
             batch_size=BATCH_SIZE,
@@ -199,77 +220,60 @@ def _art(attack: str, model: Any, shape: Any) -> Callable:
     return lambda x, y: chosen.generate(x, y)
 
 
-def _foolbox(attack: str, model: Any, shape: Any) -> Callable:
+def _foolbox(attack: str, subject: Subject) -> Callable:
     import eagerpy
     import foolbox
     import tensorflow as tf
 
+    epsilon = subject.epsilon
     wrapped = foolbox.TensorFlowModel(
-        lambda x: model(x, training=False), bounds=(0, 1), device="CPU:0"
+        lambda x: subject.model(x, training=False), bounds=(0, 1), device="CPU:0"
     )
     chosen = foolbox.attacks.LinfFastGradientAttack()
     if attack != "FGSM":
         chosen = foolbox.attacks.LinfPGD(
-            abs_stepsize=EPSILON / 4, steps=STEPS, random_start=True
+            abs_stepsize=epsilon / 4, steps=STEPS, random_start=True
         )
 
     def perturb(x: Any, y: Any) -> Any:
         x, y = (eagerpy.astensor(tf.constant(value)) for value in (x, y))
-        return chosen(wrapped, x, y, epsilons=EPSILON)[1].raw.numpy()
+        return chosen(wrapped, x, y, epsilons=epsilon)[1].raw.numpy()
 
     return perturb
 
 
 def _compare(
-    attack: str, runs: dict[str, Accuracy], count: int
-) -> list[dict[str, Any]]:
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    accuracies = {}
-    for turn in range(TURNS + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            accuracies[name] = run()
-            # The first turn compiles.
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
+    attack: str, runs: dict[str, Accuracy], count: int, subject: Subject
+) -> list[Row]:
+    accuracies: dict[str, float] = {}
+
+    def noted(name: str, run: Accuracy) -> Callable[[], None]:
+        return lambda: accuracies.update({name: run()})
+
+    # The first turn compiles.
+    seconds = alternating({name: noted(name, run) for name, run in runs.items()}, TURNS)
     peers = [name for name in runs if name != "ours"]
     best = min(peers, key=lambda name: statistics.median(seconds[name]), default=None)
-    table = []
+    found = []
     for name in peers:
-        pairs = zip(seconds[name], seconds["ours"], strict=True)
         goal = GOALS.get((attack, name))
         if name == best:
             goal = goal or GOALS.get((attack, "the fastest peer"))
-        table.append(
-            {
-                "what": f"{attack} robust accuracy against {name}",
-                "ours": count / statistics.median(seconds["ours"]),
-                "peer": count / statistics.median(seconds[name]),
-                "ratio": statistics.median(theirs / own for theirs, own in pairs),
-                "goal": goal,
-                "accuracies": (accuracies["ours"], accuracies[name]),
-            }
+        note = (
+            f"{subject.dataset}, epsilon {255 * subject.epsilon:g}/255; accuracy "
+            f"{accuracies['ours']:.1%} and {accuracies[name]:.1%}"
         )
-    return table
+        what = f"{attack} robust accuracy against {name}"
+        found.append(speed_row(what, seconds, name, count, goal=goal, note=note))
+    return found
 
 
 def main(argv: list[str]) -> None:
     values = new_flags()
-    flags.DEFINE_string("run_dir", None, "a finished run", flag_values=values)
+    flags.DEFINE_string("run_dir", "", "a finished run", flag_values=values)
     flags.DEFINE_string("data_dir", "", "folder of its data", flag_values=values)
-    flags.DEFINE_integer("images", 256, "images to attack", flag_values=values)
     parse(values, argv, __doc__ or "")
-    table = rows(
-        values["run_dir"].value, values["data_dir"].value, values["images"].value
-    )
-    print("| what | ours (images/s) | peer (images/s) | ratio | goal | accuracies |")
-    print("|---|---|---|---|---|---|")
-    for row in table:
-        ours, peer = row["accuracies"]
-        print(
-            f"| {row['what']} | {row['ours']:.0f} | {row['peer']:.0f} | "
-            f"{row['ratio']:.1f} | {row['goal'] or '-'} | {ours:.1%}, {peer:.1%} |"
-        )
+    print(table(rows(values["run_dir"].value, values["data_dir"].value)))
 
 
 if __name__ == "__main__":

@@ -1,49 +1,70 @@
 """Inference speed of an export against `model.predict` and the stock Keras graph.
 
 The peer graph is the same network with `keras.layers.BatchNormalization`, written by
-`model.export` as Keras' users do. All take turns in one process; figures are images per
-second, and a ratio is the median of the turns' ratios.
+`model.export` as Keras' users do. Graphs run as TensorFlow Serving runs them, each in a
+session of its own. All take turns in one process.
 
-    python benchmarks/export_speed.py
+    python -m benchmarks.export_speed
 """
 
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import Row, alternating, speed_row, table
+
 WIDTH = 32
 CLASSES = 100
-TURNS = {128: 15, 1: 100}
+TURNS = {128: 15, 8: 50, 1: 100}
 PREDICT_GOAL = 1.0
 STOCK_GOAL = 1.3
 
+Run = Callable[[np.ndarray], Any]
 
-def rows(width: int = WIDTH) -> list[dict[str, Any]]:
-    """One row for each batch size, form of the export and peer.
 
-    Returns:
-        Rows with `what`, `ours` and `peer` (images/s), `ratio` and `goal` (None where
-        the figure is for information).
-    """
+def rows(width: int = WIDTH) -> list[Row]:
+    """A row for each batch size, form of the export and peer."""
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         runs = _runs(width, Path(folder))
-        return [
-            row
-            for batch, turns in TURNS.items()
-            for row in _compare(runs, batch, turns)
-        ]
+        for batch, turns in TURNS.items():
+            images = np.random.default_rng(0).random((batch, 32, 32, 3), np.float32)
+            seconds = alternating(
+                {
+                    name: lambda run=run, images=images: run(images)
+                    for name, run in runs.items()
+                },
+                turns,
+                warmup=5,
+            )
+            found += _compared(seconds, batch)
+    return found
 
 
-def _runs(width: int, folder: Path) -> dict[str, Callable[[np.ndarray], Any]]:
+def _compared(seconds: dict[str, list[float]], batch: int) -> list[Row]:
+    goals = {"model.predict": PREDICT_GOAL, "stock Keras graph": STOCK_GOAL}
+    return [
+        speed_row(
+            f"{ours} export against {peer}, batch {batch}",
+            seconds,
+            peer,
+            batch,
+            # The folded export is the default.
+            goal=goal if ours == "folded" else None,
+            ours=ours,
+        )
+        for ours in ("folded", "unfolded")
+        for peer, goal in goals.items()
+    ]
+
+
+def _runs(width: int, folder: Path) -> dict[str, Run]:
     """A function from images to logits for each form of one network."""
     import keras
-    import tensorflow as tf
 
     from export.archive import write_saved_model
     from supcon_tf.models import ContrastiveClassifier, resnet18
@@ -59,32 +80,36 @@ def _runs(width: int, folder: Path) -> dict[str, Callable[[np.ndarray], Any]]:
     names = tuple(map(str, range(CLASSES)))
     write_saved_model(folder / "folded", fold_batch_norm(model), names)
     write_saved_model(folder / "unfolded", model, names)
-    stock = with_stock_batch_norm(model)
+    stock = ContrastiveClassifier(
+        **{**model.get_config(), "encoder": stock_encoder(model.encoder)}
+    )
+    stock.set_weights(model.get_weights())
     stock.predict(np.zeros((1, 32, 32, 3), np.float32), verbose=0)
     stock.export(folder / "stock", verbose=False)
-
-    def served(name: str) -> Callable[[np.ndarray], Any]:
-        loaded = tf.saved_model.load(str(folder / name))
-
-        def run(images: np.ndarray) -> Any:
-            answer = loaded.signatures["serving_default"](tf.constant(images))
-            return answer.get("logits", answer.get("output_0")).numpy()
-
-        return run
-
     return {
-        "folded": served("folded"),
-        "unfolded": served("unfolded"),
-        "stock graph": served("stock"),
+        "folded": served(folder / "folded", "logits"),
+        "unfolded": served(folder / "unfolded", "logits"),
+        "stock Keras graph": served(folder / "stock", "output_0"),
         "model.predict": lambda x: model.predict(x, batch_size=len(x), verbose=0),
     }
 
 
-def with_stock_batch_norm(model: Any) -> Any:
+def served(folder: Path, output: str) -> Run:
+    """A SavedModel's default signature in a session."""
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    with graph.as_default():
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+    signature = loaded.signature_def["serving_default"]
+    (images,) = signature.inputs.values()
+    return session.make_callable(signature.outputs[output].name, [images.name])
+
+
+def stock_encoder(encoder: Any) -> Any:
     """The same network and weights with Keras' own batch norm layers."""
     import keras
-
-    from supcon_tf.models import ContrastiveClassifier
 
     def stock(layer: Any) -> Any:
         kind = type(layer)
@@ -92,52 +117,11 @@ def with_stock_batch_norm(model: Any) -> Any:
             kind = keras.layers.BatchNormalization
         return kind.from_config(layer.get_config())
 
-    encoder = keras.models.clone_model(model.encoder, clone_function=stock)
-    twin = ContrastiveClassifier(**{**model.get_config(), "encoder": encoder})
-    twin.set_weights(model.get_weights())
+    twin = keras.models.clone_model(encoder, clone_function=stock)
+    twin.set_weights(encoder.get_weights())
     return twin
-
-
-def _compare(
-    runs: dict[str, Callable[[np.ndarray], Any]], batch: int, turns: int
-) -> list[dict[str, Any]]:
-    images = np.random.default_rng(0).random((batch, 32, 32, 3), np.float32)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(turns + 2):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(images)
-            if turn >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    speed = {name: batch / statistics.median(s) for name, s in seconds.items()}
-    compared = []
-    for ours in ("folded", "unfolded"):
-        for peer in ("model.predict", "stock graph"):
-            pairs = zip(seconds[peer], seconds[ours], strict=True)
-            goal = PREDICT_GOAL if peer == "model.predict" else STOCK_GOAL
-            compared.append(
-                {
-                    "what": f"{ours} export against {peer}, batch {batch}",
-                    "ours": speed[ours],
-                    "peer": speed[peer],
-                    "ratio": statistics.median(theirs / own for theirs, own in pairs),
-                    "goal": goal if ours == "folded" else None,
-                }
-            )
-    return compared
-
-
-def main() -> None:
-    print("| what | ours (images/s) | peer (images/s) | ratio | goal |")
-    print("|---|---|---|---|---|")
-    for row in rows():
-        goal = f"{row['goal']:.1f}" if row["goal"] else "-"
-        print(
-            f"| {row['what']} | {row['ours']:.0f} | {row['peer']:.0f} | "
-            f"{row['ratio']:.2f} | {goal} |"
-        )
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main()
+    print(table(rows()))
