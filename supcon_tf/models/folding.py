@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from supcon_tf.models.contrastive_classifier import ContrastiveClassifier
+from supcon_tf.models.convolution import Conv2D
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
@@ -140,9 +141,9 @@ def _pairs(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
 
 
 def _can_fold(convolution: Any, norm: Any) -> bool:
-    # Subclasses of Conv2D may compute something else.
+    # Other subclasses of Conv2D may compute something else.
     return (
-        type(convolution) is keras.layers.Conv2D
+        type(convolution) in (keras.layers.Conv2D, Conv2D)
         and isinstance(norm, keras.layers.BatchNormalization)
         and convolution.activation is keras.activations.linear
         and norm.axis % 4 == (3 if convolution.data_format == "channels_last" else 1)

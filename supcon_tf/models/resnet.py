@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from supcon_tf.models.convolution import Conv2D
 from supcon_tf.models.layers import BatchNormalization
 
 BLOCKS_PER_STAGE = (2, 2, 2, 2)
@@ -91,7 +92,7 @@ def _block(x, filters, stride, policy, name):  # type: ignore[no-untyped-def]
 
 
 def _convolution(x, filters, size, stride, policy, name):  # type: ignore[no-untyped-def]
-    return keras.layers.Conv2D(
+    return Conv2D(
         filters,
         size,
         stride,
