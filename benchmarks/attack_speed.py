@@ -20,28 +20,28 @@ from benchmarks.measure import Row, alternating, speed_row, table
 from supcon_tf.flags import new_flags, parse, run_command
 
 TURNS = 5
-IMAGES = {"FGSM": 256, "PGD-20": 128}
-# In 1/255, where about half of the images fall; of CIFAR-100 and the like far weaker
-# attacks do that than of digits.
-EPSILONS = {"digits": 16.0}
-OTHER_EPSILON = 1.0
+CURVE = "FGSM at four strengths"
+IMAGES = {"FGSM": 256, CURVE: 256, "PGD-20": 128}
 BATCH_SIZE = 128
 STEPS = 20
 GOALS = {
     ("FGSM", "cleverhans"): 2,
     ("FGSM", "ART"): 4,
     ("FGSM", "foolbox"): 4,
+    (CURVE, "cleverhans"): 2,
+    (CURVE, "ART"): 4,
+    (CURVE, "foolbox"): 4,
     ("PGD-20", "the fastest peer"): 3,
 }
 
-Accuracy = Callable[[], float]
+Accuracies = Callable[[], list[float]]
 
 
 def rows(run_dir: str, data_dir: str = "") -> list[Row]:
     """A row for each attack and peer."""
     found = []
     for attack, count in IMAGES.items():
-        subject = _subject(run_dir, data_dir, count)
+        subject = _subject(attack, run_dir, data_dir, count)
         runs = {"ours": _ours(attack, subject), **_peers(attack, subject)}
         found += _compare(attack, runs, count, subject)
     return found
@@ -49,16 +49,24 @@ def rows(run_dir: str, data_dir: str = "") -> list[Row]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained model, `images` (N, H, W, 3) in [0, 1], `labels` (N,), and epsilon."""
+    """A trained model, images (N, H, W, 3) in [0, 1], labels (N,), and strengths."""
 
     model: Any
     images: Any
     labels: Any
     dataset: str
-    epsilon: float
+    epsilons: tuple[float, ...]
 
 
-def _subject(run_dir: str, data_dir: str, count: int) -> Subject:
+def strengths(dataset: str, attack: str) -> tuple[float, ...]:
+    """Epsilons at which about half of the images fall."""
+    alone, curve = (1, (1, 2, 4, 8))
+    if dataset == "digits":
+        alone, curve = (16, (4, 8, 16, 32))
+    return tuple(e / 255 for e in (curve if attack == CURVE else (alone,)))
+
+
+def _subject(attack: str, run_dir: str, data_dir: str, count: int) -> Subject:
     import dataclasses
 
     import numpy as np
@@ -79,27 +87,31 @@ def _subject(run_dir: str, data_dir: str, count: int) -> Subject:
         split.images[chosen].astype(np.float32) / 255,
         split.labels[chosen],
         config.dataset,
-        EPSILONS.get(config.dataset, OTHER_EPSILON) / 255,
+        strengths(config.dataset, attack),
     )
 
 
-def _ours(attack: str, subject: Subject) -> Accuracy:
+def _ours(attack: str, subject: Subject) -> Accuracies:
     from supcon_tf.attacks import FGSM, PGD
     from supcon_tf.evaluation.model import for_attacks
 
     folded = for_attacks(subject.model)
     images, labels = subject.images, subject.labels
-    chosen = FGSM(epsilon=subject.epsilon)
-    if attack != "FGSM":
-        chosen = PGD(epsilon=subject.epsilon, steps=STEPS)
+    epsilons = subject.epsilons
+    pgd = PGD(epsilon=epsilons[0], steps=STEPS)
 
-    def accuracy() -> float:
+    def accuracies() -> list[float]:
         # As the evaluation does it: only images that are right can still fall.
         right = _predicted(folded, images) == labels
-        survived = chosen.survivors(folded, images[right], labels[right])
-        return float(survived.sum() / len(labels))
+        if attack == "PGD-20":
+            survived = pgd.survivors(folded, images[right], labels[right])[None]
+        else:
+            survived = FGSM().survivors_at(
+                folded, images[right], labels[right], epsilons
+            )
+        return list(survived.sum(axis=1) / len(labels))
 
-    return accuracy
+    return accuracies
 
 
 def _predicted(model: Any, images: Any) -> Any:
@@ -119,7 +131,7 @@ def _predicted(model: Any, images: Any) -> Any:
     )
 
 
-def _peers(attack: str, subject: Subject) -> dict[str, Accuracy]:
+def _peers(attack: str, subject: Subject) -> dict[str, Accuracies]:
     found = {}
     for name, make in (
         ("cleverhans", _cleverhans),
@@ -127,20 +139,20 @@ def _peers(attack: str, subject: Subject) -> dict[str, Accuracy]:
         ("foolbox", _foolbox),
     ):
         try:
-            perturb = make(attack, subject)
+            perturbs = [make(attack, subject, e) for e in subject.epsilons]
         except ImportError:
             print(f"{name} is not installed", file=sys.stderr)
             continue
-        found[name] = _accuracy_of(perturb, subject)
+        found[name] = _accuracies_of(perturbs, subject)
     return found
 
 
-def _accuracy_of(perturb: Callable, subject: Subject) -> Accuracy:
+def _accuracies_of(perturbs: list[Callable], subject: Subject) -> Accuracies:
     import numpy as np
 
     model, images, labels = subject.model, subject.images, subject.labels
 
-    def accuracy() -> float:
+    def accuracy(perturb: Callable) -> float:
         parts = [
             np.asarray(
                 perturb(
@@ -152,10 +164,10 @@ def _accuracy_of(perturb: Callable, subject: Subject) -> Accuracy:
         ]
         return float((_predicted(model, np.concatenate(parts)) == labels).mean())
 
-    return accuracy
+    return lambda: [accuracy(perturb) for perturb in perturbs]
 
 
-def _cleverhans(attack: str, subject: Subject) -> Callable:
+def _cleverhans(attack: str, subject: Subject, epsilon: float) -> Callable:
     import numpy as np
     import tensorflow as tf
     from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
@@ -163,7 +175,7 @@ def _cleverhans(attack: str, subject: Subject) -> Callable:
         projected_gradient_descent,
     )
 
-    epsilon, model = subject.epsilon, subject.model
+    model = subject.model
 
     def logits(x: Any) -> Any:
         return model(x, training=False)
@@ -188,16 +200,15 @@ def _cleverhans(attack: str, subject: Subject) -> Callable:
             **bounds,
         )
 
-    chosen = fgsm if attack == "FGSM" else pgd
+    chosen = fgsm if attack != "PGD-20" else pgd
     return lambda x, y: chosen(tf.constant(x), tf.constant(y))
 
 
-def _art(attack: str, subject: Subject) -> Callable:
+def _art(attack: str, subject: Subject, epsilon: float) -> Callable:
     import tensorflow as tf
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 
-    epsilon = subject.epsilon
     classifier = TensorFlowV2Classifier(
         subject.model,
         nb_classes=subject.model.num_classes,
@@ -205,7 +216,7 @@ def _art(attack: str, subject: Subject) -> Callable:
         loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         clip_values=(0.0, 1.0),
     )
-    if attack == "FGSM":
+    if attack != "PGD-20":
         chosen = FastGradientMethod(classifier, eps=epsilon, batch_size=BATCH_SIZE)
     else:
         chosen = ProjectedGradientDescent(
@@ -220,17 +231,16 @@ def _art(attack: str, subject: Subject) -> Callable:
     return lambda x, y: chosen.generate(x, y)
 
 
-def _foolbox(attack: str, subject: Subject) -> Callable:
+def _foolbox(attack: str, subject: Subject, epsilon: float) -> Callable:
     import eagerpy
     import foolbox
     import tensorflow as tf
 
-    epsilon = subject.epsilon
     wrapped = foolbox.TensorFlowModel(
         lambda x: subject.model(x, training=False), bounds=(0, 1), device="CPU:0"
     )
     chosen = foolbox.attacks.LinfFastGradientAttack()
-    if attack != "FGSM":
+    if attack == "PGD-20":
         chosen = foolbox.attacks.LinfPGD(
             abs_stepsize=epsilon / 4, steps=STEPS, random_start=True
         )
@@ -243,12 +253,12 @@ def _foolbox(attack: str, subject: Subject) -> Callable:
 
 
 def _compare(
-    attack: str, runs: dict[str, Accuracy], count: int, subject: Subject
+    attack: str, runs: dict[str, Accuracies], count: int, subject: Subject
 ) -> list[Row]:
-    accuracies: dict[str, float] = {}
+    found_by: dict[str, list[float]] = {}
 
-    def noted(name: str, run: Accuracy) -> Callable[[], None]:
-        return lambda: accuracies.update({name: run()})
+    def noted(name: str, run: Accuracies) -> Callable[[], None]:
+        return lambda: found_by.update({name: run()})
 
     # The first turn compiles.
     seconds = alternating({name: noted(name, run) for name, run in runs.items()}, TURNS)
@@ -259,13 +269,18 @@ def _compare(
         goal = GOALS.get((attack, name))
         if name == best:
             goal = goal or GOALS.get((attack, "the fastest peer"))
+        epsilons = ", ".join(f"{255 * e:g}" for e in subject.epsilons)
         note = (
-            f"{subject.dataset}, epsilon {255 * subject.epsilon:g}/255; accuracy "
-            f"{accuracies['ours']:.1%} and {accuracies[name]:.1%}"
+            f"{subject.dataset}, epsilon {epsilons} /255; accuracy "
+            f"{_percent(found_by['ours'])} and {_percent(found_by[name])}"
         )
         what = f"{attack} robust accuracy against {name}"
         found.append(speed_row(what, seconds, name, count, goal=goal, note=note))
     return found
+
+
+def _percent(accuracies: list[float]) -> str:
+    return " / ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies) + " %"
 
 
 def main(argv: list[str]) -> None:
@@ -273,7 +288,7 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_string("run_dir", "", "a finished run", flag_values=values)
     flags.DEFINE_string("data_dir", "", "folder of its data", flag_values=values)
     parse(values, argv, __doc__ or "")
-    print(table(rows(values["run_dir"].value, values["data_dir"].value)))
+    print(table(rows(str(values["run_dir"].value), str(values["data_dir"].value))))
 
 
 if __name__ == "__main__":
