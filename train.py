@@ -33,41 +33,57 @@ def main(argv: list[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
-    from supcon_tf.data import load
-    from supcon_tf.distribution import make_strategy
-    from supcon_tf.evaluation.coverage import refuse_to_shrink
-    from supcon_tf.evaluation.report import accuracy_table
-    from supcon_tf.evaluation.results import finished_result
-    from supcon_tf.evaluation.run import chosen_split, evaluate_run, transfer_source
-    from supcon_tf.markdown import markdown_table
-    from supcon_tf.run_folder import RunFolder
     from supcon_tf.training.setup import prepare_process
-    from supcon_tf.training.training import train
+    from supcon_tf.workers import join_workers
 
     prepare_process(config)
+    workers = join_workers(config)
+    with workers.session():
+        run(config, run_dir, workers)
+
+
+def run(config: Any, run_dir: str, workers: Any) -> None:
+    """The run on this machine, one of many or the only one."""
+    from supcon_tf.data import load
+    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.results import finished_result
+    from supcon_tf.evaluation.run import evaluate_run
+    from supcon_tf.markdown import markdown_table
+    from supcon_tf.run_folder import RunFolder
+    from supcon_tf.training.training import train
+
     folder = RunFolder(run_dir)
-    folder.begin(config)
-    strategy = make_strategy(config)
+    workers.on_chief(lambda: folder.begin(config))
     data = load(config.data)
     print(
         f"{data.name}: {len(data.train)} training, "
         f"{len(data.validation) if data.validation else 0} validation and "
         f"{len(data.test)} test images of {data.num_classes} classes"
     )
-    replicas = strategy.num_replicas_in_sync
+    replicas = workers.strategy.num_replicas_in_sync
     print(
         f"batch: {config.batch_size} images, {config.batch_size // replicas} on each "
         f"of {replicas} replica{'s' if replicas > 1 else ''}"
     )
-    # What the evaluation would refuse is better refused before hours of training.
+    workers.on_chief(lambda: refuse_evaluation(folder, config, data))
+    train(config, data, folder, workers)
+    if not workers.is_chief:
+        return
+    result = finished_result(folder, config) or evaluate_run(folder, config, data)
+    print(markdown_table(*accuracy_table(result)))
+    print(f"report: {folder.report_file}")
+
+
+def refuse_evaluation(folder: Any, config: Any, data: Any) -> None:
+    """What the evaluation would refuse is better refused before hours of training."""
+    from supcon_tf.evaluation.coverage import refuse_to_shrink
+    from supcon_tf.evaluation.results import finished_result
+    from supcon_tf.evaluation.run import chosen_split, transfer_source
+
     split = chosen_split(data, config)
     transfer_source(config.evaluation, data)
     if not finished_result(folder, config):
         refuse_to_shrink(folder, config.evaluation, len(split))
-    train(config, data, folder, strategy)
-    result = finished_result(folder, config) or evaluate_run(folder, config, data)
-    print(markdown_table(*accuracy_table(result)))
-    print(f"report: {folder.report_file}")
 
 
 def parse_flags(argv: list[str]) -> tuple[Any, str]:

@@ -285,8 +285,16 @@ class Config:
     )
     strategy: str = option(
         "auto",
-        "auto: mirrored with two or more accelerators, else none",
-        choices=("auto", "none", "mirrored"),
+        "auto: mirrored with two or more accelerators, else none; mirrored: all "
+        "accelerators of this machine; multi_worker: those of several machines, each "
+        "of which runs this command, in a cluster that TF_CONFIG or SLURM describes",
+        choices=("auto", "none", "mirrored", "multi_worker"),
+        affects_weights=False,
+    )
+    worker_timeout: float = option(
+        300.0,
+        "seconds that --strategy=multi_worker waits for the other workers to start",
+        above=0,
         affects_weights=False,
     )
     virtual_devices: int = option(
@@ -432,6 +440,11 @@ def _check_across_fields(config: Config) -> None:
         raise UserError(
             "--attacks=transfer needs --transfer_from=RUN_FOLDER. "
             "Received: --transfer_from=''"
+        )
+    if config.strategy == "multi_worker" and config.virtual_devices:
+        raise UserError(
+            "--virtual_devices must be 0 with --strategy=multi_worker, which uses one "
+            f"CPU on each machine. Received: {config.virtual_devices}"
         )
     if config.projector.projector_images == 1:
         raise UserError("--projector_images must be 0 or at least 2. Received: 1")

@@ -16,6 +16,7 @@ from supcon_tf.files import temporary_beside
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.bystander import NoCheckpoints, NoProgress
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.objective import losses_for
 from supcon_tf.training.progress import Progress
@@ -23,6 +24,7 @@ from supcon_tf.training.schedules import WarmupSchedule, schedule_for
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
+from supcon_tf.workers import Workers
 
 
 def train_stage(
@@ -31,7 +33,7 @@ def train_stage(
     model: ContrastiveClassifier,
     data: ImageData,
     folder: RunFolder,
-    strategy: tf.distribute.Strategy,
+    workers: Workers,
     stop: StopSignal,
     projector: SnapshotWriter | None = None,
 ) -> None:
@@ -53,8 +55,9 @@ def train_stage(
     )
     steps = batches.steps_per_epoch
     schedule = schedule_for(config, name, steps)
-    state = _prepare(name, config, model, schedule, strategy)
-    progress = Progress(
+    state = _prepare(name, config, model, schedule, workers.strategy)
+    # The folder is the chief's: the others go through the motions only.
+    progress = (Progress if workers.is_chief else NoProgress)(
         name,
         stage.epochs,
         steps,
@@ -64,22 +67,29 @@ def train_stage(
         0 if name == "pretrain" else config.pretrain.epochs * steps,
         config.log_format,
     )
-    checkpoints = Checkpoints(folder.stage(name))
+    checkpoints = (Checkpoints if workers.is_chief else NoCheckpoints)(
+        folder.stage(name)
+    )
     position, _ = checkpoints.restore(state)
+    position = Position(*map(workers.chief_says, dataclasses.astuple(position)))
+    workers.share(state)
     if position > Position():
         print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
-    folder.keep_metrics_before(name, position.epoch)
-    step = training_step(model, strategy)
-    validate = validation(model, data.validation, config.batch_size)
+    if workers.is_chief:
+        folder.keep_metrics_before(name, position.epoch)
+    step = training_step(model, workers)
+    held_out = data.validation if workers.is_chief else None
+    validate = validation(model, held_out, config.batch_size)
+    rows = workers.rows(config.batch_size)
 
     while position.epoch < stage.epochs:
         progress.begin_epoch(position.step)
-        for batch in batches.epoch(position.epoch, start_step=position.step):
-            metrics = step(batch)
+        for batch in batches.epoch(position.epoch, position.step, rows):
+            metrics, stopping = step(batch, stop.requested)
             _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
             position = dataclasses.replace(position, step=position.step + 1)
             progress.step(position.step, metrics)
-            if stop.requested and position.step < steps:
+            if stopping and position.step < steps:
                 checkpoints.save(position, state)
                 stop.leave()
         progress.stop_clock()
@@ -96,11 +106,12 @@ def train_stage(
                 classifier_trained=config.classifier_trained(name),
             )
         checkpoints.save(position, state)
-        if stop.requested:
+        if workers.any_says(stop.requested):
             stop.leave()
     if projector is not None:
         projector.write(name, classifier_trained=config.classifier_trained(name))
-    save_model(model, folder.stage_model_file(name))
+    if workers.is_chief:
+        save_model(model, folder.stage_model_file(name))
 
 
 def save_model(model: ContrastiveClassifier, path: Path) -> None:
