@@ -109,3 +109,28 @@ def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
     # knows no place for the sum.
     tensor = tf.identity(tensor)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
+
+
+def refuse_uneven_replicas(labels: tf.Tensor) -> tf.Tensor:
+    """`labels` (N,), after a check that all replicas hold equally many.
+
+    Raises:
+        tf.errors.InvalidArgumentError: on every replica, when the step is run.
+    """
+    if num_replicas() == 1:
+        return labels
+    count = tf.cast(tf.size(labels), tf.float32)
+    total, squares = tf.unstack(sum_over_replicas(tf.stack([count, count**2])))
+    # By Cauchy and Schwarz equal if and only if all counts are: the same verdict
+    # everywhere, so that no replica is left waiting for another.
+    check = tf.debugging.Assert(
+        num_replicas() * squares == total**2,
+        [
+            "all replicas must hold equally many images: choose a batch_size that "
+            "their number divides, and drop the remainder (drop_remainder=True). "
+            "Received on one:",
+            count,
+        ],
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(labels)

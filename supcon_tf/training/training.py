@@ -72,9 +72,7 @@ def train(
                     _copy_weights(load_model(finished), model, str(finished))
                 workers.share(model.variables)
             else:
-                train_stage(
-                    name, config, model, data, folder, workers, stop, projector
-                )
+                train_stage(name, config, model, data, folder, workers, stop, projector)
     if workers.is_chief:
         with temporary_beside(folder.model_file) as temporary:
             shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
