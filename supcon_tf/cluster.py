@@ -106,7 +106,7 @@ def _from_tf_config(text: str) -> Cluster:
     addresses = [address for role in _ROLES for address in workers.get(role, [])]
     if not addresses or len(set(addresses)) < len(addresses):
         raise _wrong("a cluster with a worker list, each address once", text)
-    role, index = task.get("type"), task.get("index")
+    role, index = str(task.get("type")), task.get("index")
     if role not in workers:
         raise _wrong(f"a task whose type is {' or '.join(workers)}", text)
     if not isinstance(index, int) or not 0 <= index < len(workers[role]):

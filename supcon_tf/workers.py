@@ -8,7 +8,6 @@ chief can know (the folder) or only one knows (a signal) is shared here.
 import contextlib
 import faulthandler
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -144,9 +143,7 @@ def join_workers(config: Config) -> Workers:
         print(f"waiting for {count - 1} other worker{'s' if count > 2 else ''}")
     wait_for_workers(cluster, config.worker_timeout)
     # A worker may die in this very moment, and then no Python code would run again.
-    faulthandler.dump_traceback_later(
-        config.worker_timeout, exit=True, file=sys.__stderr__
-    )
+    faulthandler.dump_traceback_later(config.worker_timeout, exit=True)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver)
     faulthandler.cancel_dump_traceback_later()
     refuse_uneven_batch(config.batch_size, strategy.num_replicas_in_sync)

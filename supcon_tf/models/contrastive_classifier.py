@@ -219,15 +219,13 @@ class ContrastiveClassifier(keras.Model):
             return
         # mixed_float16 wraps the optimizer that was given.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        wrong = {
+        accumulation = getattr(optimizer, "gradient_accumulation_steps", None)
+        settings = {
             "jit_compile": (self.jit_compile, False),
             "steps_per_execution": (self.steps_per_execution, 1),
-            "gradient_accumulation_steps": (
-                optimizer.gradient_accumulation_steps,
-                None,
-            ),
+            "gradient_accumulation_steps": (accumulation, None),
         }
-        for name, (value, allowed) in wrong.items():
+        for name, (value, allowed) in settings.items():
             if (value or allowed) != allowed:
                 raise ValueError(
                     f"{name} must be {allowed} with more than one replica, where Keras "
