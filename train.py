@@ -53,8 +53,10 @@ def run(config: Any, run_dir: str, workers: Any) -> None:
     from supcon_tf.training.training import train
 
     folder = RunFolder(run_dir)
+    workers.refuse_difference("flags", repr(config.weight_fields()).encode())
     workers.on_chief(lambda: folder.begin(config))
     data = load(config.data)
+    workers.refuse_difference("training images", data.train.labels.tobytes())
     print(
         f"{data.name}: {len(data.train)} training, "
         f"{len(data.validation) if data.validation else 0} validation and "

@@ -385,17 +385,19 @@ class Config:
         except (json.JSONDecodeError, TypeError, AttributeError) as error:
             raise UserError(f"this is not a config: {error}") from error
 
-    def changed_weight_fields(self, other: "Config") -> list[str]:
-        """Flags that differ between two configs and change what training gives."""
-        mine, theirs = self.flag_values(), other.flag_values()
-        return [
-            prefix + field.name
+    def weight_fields(self) -> dict[str, Any]:
+        """The flags that change what training gives, with their values."""
+        return {
+            prefix + field.name: getattr(section, field.name)
             for prefix, section in self.sections()
             for field, allowed in options_of(section)
-            if allowed.affects_weights
-            and not isinstance(section, EvaluationConfig)
-            and mine[prefix + field.name] != theirs[prefix + field.name]
-        ]
+            if allowed.affects_weights and not isinstance(section, EvaluationConfig)
+        }
+
+    def changed_weight_fields(self, other: "Config") -> list[str]:
+        """Flags that differ between two configs and change what training gives."""
+        theirs = other.weight_fields()
+        return [n for n, value in self.weight_fields().items() if value != theirs[n]]
 
 
 _SECTIONS = tuple(

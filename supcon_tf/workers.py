@@ -8,6 +8,7 @@ chief can know (the folder) or only one knows (a signal) is shared here.
 import contextlib
 import faulthandler
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -88,6 +89,16 @@ class Workers:
             return flag
         return int(self._sum(tf.constant(int(flag), tf.int64))) > 0
 
+    def refuse_difference(self, what: str, content: bytes) -> None:
+        """Checks that `content` is the same on every worker.
+
+        Raises:
+            UserError: on every worker, naming `what`, if it isn't.
+        """
+        checksum = zlib.crc32(content)
+        if self.any_says(checksum != self.chief_says(checksum)):
+            raise UserError(f"all workers must have the same {what}")
+
     def share(self, variables: Sequence[Any]) -> None:
         """Gives `variables` the values that the chief's have, on every worker."""
         if self.count == 1:
@@ -111,15 +122,9 @@ class Workers:
             if not self.is_chief:
                 silence = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 stack.enter_context(contextlib.redirect_stdout(silence))
-            try:
-                yield
-            except _LOST as error:
-                if self.count == 1:
-                    raise
-                raise RunError(
-                    "another worker is gone (its own message may say why); start all "
-                    f"of them again to go on from the last checkpoint: {_reason(error)}"
-                ) from error
+            if self.count > 1:
+                stack.enter_context(_others_are_there())
+            yield
 
     def _sum(self, value: tf.Tensor) -> tf.Tensor:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
@@ -144,10 +149,22 @@ def join_workers(config: Config) -> Workers:
     wait_for_workers(cluster, config.worker_timeout)
     # A worker may die in this very moment, and then no Python code would run again.
     faulthandler.dump_traceback_later(config.worker_timeout, exit=True)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver)
+    with _others_are_there():
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver)
     faulthandler.cancel_dump_traceback_later()
     refuse_uneven_batch(config.batch_size, strategy.num_replicas_in_sync)
     return Workers(strategy, cluster.index, count)
+
+
+@contextlib.contextmanager
+def _others_are_there() -> Iterator[None]:
+    try:
+        yield
+    except _LOST as error:
+        raise RunError(
+            "another worker is gone (its own message may say why); start all of them "
+            f"again to go on from the last checkpoint: {_reason(error)}"
+        ) from error
 
 
 def _reason(error: tf.errors.OpError) -> str:
