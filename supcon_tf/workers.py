@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 from supcon_tf.cluster import read_cluster, wait_for_workers
@@ -99,15 +100,19 @@ class Workers:
         if self.any_says(checksum != self.chief_says(checksum)):
             raise UserError(f"all workers must have the same {what}")
 
+    def from_chief(self, value: np.ndarray) -> np.ndarray:
+        """The chief's `value`, on every worker; all must give one of its shape."""
+        if self.count == 1:
+            return value
+        # Zeros instead of a product with 0: what the others hold may be NaN.
+        mine = tf.convert_to_tensor(value)
+        return self._sum(mine if self.is_chief else tf.zeros_like(mine)).numpy()
+
     def share(self, variables: Sequence[Any]) -> None:
         """Gives `variables` the values that the chief's have, on every worker."""
-        if self.count == 1:
-            return
-        for variable in variables:
-            # A metric's variable is itself a sum over replicas, so that all must read.
-            value = tf.convert_to_tensor(variable.numpy())
-            value = self._sum(value if self.is_chief else tf.zeros_like(value))
-            variable.assign(value)
+        if self.count > 1:
+            for variable in variables:
+                variable.assign(self.from_chief(variable.numpy()))
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:

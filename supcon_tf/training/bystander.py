@@ -1,14 +1,19 @@
-"""What a worker that is not the chief does where the chief writes: nothing.
+"""Where the chief alone reads and writes, what the other workers do.
 
-Reading a metric's variable is a sum over all workers, so even the one that writes
-nothing takes part in reading.
+Reading or assigning a metric's variable is a sum over all workers. So even those that
+write nothing take part in reading, and nobody assigns what it alone has read.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.progress import Progress
+from supcon_tf.workers import Workers
 
 
 class NoCheckpoints(Checkpoints):
@@ -41,3 +46,30 @@ class NoProgress(Progress):
 
     def end_epoch(self, epoch: int, metrics: Any, learning_rate: float) -> None:
         pass
+
+
+@dataclass
+class _Held:
+    """Takes a value as a variable does, and keeps it."""
+
+    value: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    def assign(self, value: np.ndarray) -> None:
+        self.value = value.astype(self.value.dtype)
+
+
+def restore_everywhere(
+    checkpoints: Checkpoints, variables: Sequence[Any], workers: Workers
+) -> Position:
+    """Gives all workers the position and the values of the chief's checkpoint."""
+    if workers.count == 1:
+        return checkpoints.restore(variables)[0]
+    held = [_Held(np.asarray(variable.numpy())) for variable in variables]
+    position, _ = checkpoints.restore(held)
+    for variable, value in zip(variables, held, strict=True):
+        variable.assign(workers.from_chief(value.value))
+    return Position(*map(workers.chief_says, dataclasses.astuple(position)))

@@ -16,7 +16,11 @@ from supcon_tf.files import temporary_beside
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.run_folder import RunFolder
-from supcon_tf.training.bystander import NoCheckpoints, NoProgress
+from supcon_tf.training.bystander import (
+    NoCheckpoints,
+    NoProgress,
+    restore_everywhere,
+)
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.objective import losses_for
 from supcon_tf.training.progress import Progress
@@ -70,9 +74,7 @@ def train_stage(
     checkpoints = (Checkpoints if workers.is_chief else NoCheckpoints)(
         folder.stage(name)
     )
-    position, _ = checkpoints.restore(state)
-    position = Position(*map(workers.chief_says, dataclasses.astuple(position)))
-    workers.share(state)
+    position = restore_everywhere(checkpoints, state, workers)
     if position > Position():
         print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
     if workers.is_chief:
