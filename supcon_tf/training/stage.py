@@ -91,6 +91,8 @@ def train_stage(
             _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
             position = dataclasses.replace(position, step=position.step + 1)
             progress.step(position.step, metrics)
+            # Alone, a run need not wait for a step in which all hear of it.
+            stopping = stopping or (workers.count == 1 and stop.requested)
             if stopping and position.step < steps:
                 checkpoints.save(position, state)
                 stop.leave()

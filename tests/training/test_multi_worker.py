@@ -175,8 +175,10 @@ def test_stopped_and_killed_workers_go_on_to_the_same_end(trained, tmp_path):
         assert chief.has_said("pretrain: going on after epoch 0, step ")
         second.process.kill()
         assert_lost(chief)
+    logs = folder / "tensorboard/finetune"
+    earlier = len(list(logs.glob("events*")))
     with pair(folder) as (chief, second):
-        wait_until(lambda: any((folder / "finetune").glob("*.npz")), chief)
+        wait_until(lambda: len(list(logs.glob("events*"))) > earlier, chief)
         chief.process.kill()
         assert_lost(second)
     with pair(folder) as workers:
