@@ -4,8 +4,10 @@ The story of a run: flags, data, model, two stages, evaluation, report. A run th
 stopped goes on where it was when the same command is given again.
 """
 
+import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -22,6 +24,10 @@ from supcon_tf.folder_lock import sole_use
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training.stop_signal import leaving_on_sigterm
 
+if TYPE_CHECKING:
+    from supcon_tf.data import ImageData
+    from supcon_tf.workers import Workers
+
 USAGE = """
 usage: python train.py --flagfile=flags/digits.flags [--flag=value ...]
 
@@ -32,50 +38,65 @@ with the model, robustness.json and report.md. The same command resumes a run.
 
 def main(argv: list[str]) -> None:
     config, run_dir = parse_flags(argv)
-    folder = RunFolder(run_dir)
-    with leaving_on_sigterm(), sole_use(folder.path):
-        run(config, folder)
-
-
-def run(config: Config, folder: RunFolder) -> None:
-    """What is left of the run in `folder`, to its end."""
     # Its start-up notes would bury ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with leaving_on_sigterm(), contextlib.ExitStack() as held:
+        # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
+        from supcon_tf.workers import join_workers
 
-    # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
+        workers = join_workers(config)
+        held.enter_context(workers.session())
+        folder = RunFolder(run_dir)
+        # Steps between checkpoints too: all workers take part in one.
+        same = repr((config.weight_fields(), config.checkpoint_steps))
+        workers.refuse_difference("flags", same.encode())
+        workers.on_chief(lambda: held.enter_context(sole_use(folder.path)))
+        run(config, folder, workers)
+
+
+def run(config: Config, folder: RunFolder, workers: "Workers") -> None:
+    """The run on this machine, one of many or the only one."""
     from supcon_tf.data import load
-    from supcon_tf.distribution import make_strategy
-    from supcon_tf.evaluation.coverage import refuse_to_shrink
     from supcon_tf.evaluation.report import accuracy_table
     from supcon_tf.evaluation.results import finished_result
-    from supcon_tf.evaluation.run import chosen_split, evaluate_run, transfer_source
+    from supcon_tf.evaluation.run import evaluate_run
     from supcon_tf.markdown import markdown_table
     from supcon_tf.training.setup import prepare_process
     from supcon_tf.training.training import train
 
     prepare_process(config)
-    folder.begin(config)
-    strategy = make_strategy(config)
+    workers.on_chief(lambda: folder.begin(config))
     data = load(config.data)
+    workers.refuse_difference("training images", data.train.labels.tobytes())
     print(
         f"{data.name}: {len(data.train)} training, "
         f"{len(data.validation) if data.validation else 0} validation and "
         f"{len(data.test)} test images of {data.num_classes} classes"
     )
-    replicas = strategy.num_replicas_in_sync
+    replicas = workers.strategy.num_replicas_in_sync
     print(
         f"batch: {config.batch_size} images, {config.batch_size // replicas} on each "
         f"of {replicas} replica{'s' if replicas > 1 else ''}"
     )
-    # What the evaluation would refuse is better refused before hours of training.
+    workers.on_chief(lambda: refuse_evaluation(folder, config, data))
+    train(config, data, folder, workers)
+    if not workers.is_chief:
+        return
+    result = finished_result(folder, config) or evaluate_run(folder, config, data)
+    print(markdown_table(*accuracy_table(result)))
+    print(f"report: {folder.report_file}")
+
+
+def refuse_evaluation(folder: RunFolder, config: Config, data: "ImageData") -> None:
+    """What the evaluation would refuse is better refused before hours of training."""
+    from supcon_tf.evaluation.coverage import refuse_to_shrink
+    from supcon_tf.evaluation.results import finished_result
+    from supcon_tf.evaluation.run import chosen_split, transfer_source
+
     split = chosen_split(data, config)
     transfer_source(config.evaluation, data)
     if not finished_result(folder, config):
         refuse_to_shrink(folder, config.evaluation, len(split))
-    train(config, data, folder, strategy)
-    result = finished_result(folder, config) or evaluate_run(folder, config, data)
-    print(markdown_table(*accuracy_table(result)))
-    print(f"report: {folder.report_file}")
 
 
 def parse_flags(argv: list[str]) -> tuple[Config, str]:

@@ -292,8 +292,16 @@ class Config:
     )
     strategy: str = option(
         "auto",
-        "auto: mirrored with two or more accelerators, else none",
-        choices=("auto", "none", "mirrored"),
+        "auto: mirrored with two or more accelerators, else none; mirrored: all "
+        "accelerators of this machine; multi_worker: those of several machines, each "
+        "of which runs this command, in a cluster that TF_CONFIG or SLURM describes",
+        choices=("auto", "none", "mirrored", "multi_worker"),
+        affects_weights=False,
+    )
+    worker_timeout: float = option(
+        300.0,
+        "seconds that --strategy=multi_worker waits for the other workers to start",
+        above=0,
         affects_weights=False,
     )
     virtual_devices: int = option(
@@ -384,17 +392,19 @@ class Config:
         except (json.JSONDecodeError, TypeError, AttributeError) as error:
             raise UserError(f"this is not a config: {error}") from error
 
-    def changed_weight_fields(self, other: "Config") -> list[str]:
-        """Flags that differ between two configs and change what training gives."""
-        mine, theirs = self.flag_values(), other.flag_values()
-        return [
-            prefix + field.name
+    def weight_fields(self) -> dict[str, Any]:
+        """The flags that change what training gives, with their values."""
+        return {
+            prefix + field.name: getattr(section, field.name)
             for prefix, section in self.sections()
             for field, allowed in options_of(section)
-            if allowed.affects_weights
-            and not isinstance(section, EvaluationConfig)
-            and mine[prefix + field.name] != theirs[prefix + field.name]
-        ]
+            if allowed.affects_weights and not isinstance(section, EvaluationConfig)
+        }
+
+    def changed_weight_fields(self, other: "Config") -> list[str]:
+        """Flags that differ between two configs and change what training gives."""
+        theirs = other.weight_fields()
+        return [n for n, value in self.weight_fields().items() if value != theirs[n]]
 
 
 _SECTIONS = tuple(
@@ -439,6 +449,11 @@ def _check_across_fields(config: Config) -> None:
         raise UserError(
             "--attacks=transfer needs --transfer_from=RUN_FOLDER. "
             "Received: --transfer_from=''"
+        )
+    if config.strategy == "multi_worker" and config.virtual_devices:
+        raise UserError(
+            "--virtual_devices must be 0 with --strategy=multi_worker, which uses one "
+            f"CPU on each machine. Received: {config.virtual_devices}"
         )
     if config.projector.projector_images == 1:
         raise UserError("--projector_images must be 0 or at least 2. Received: 1")

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
 
 def make_strategy(config: Config) -> tf.distribute.Strategy:
-    """The strategy that `--strategy` and `--virtual_devices` ask for.
+    """The strategy for one machine that `--strategy` and `--virtual_devices` ask for.
 
     Raises:
         UserError: if the replicas can't share the batch evenly, or the devices were
@@ -39,13 +39,17 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
         # One device needs no strategy, and under one Keras gives up compiling.
         if len(devices) > 1:
             strategy = tf.distribute.MirroredStrategy([d.name for d in devices])
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
+    refuse_uneven_batch(config.batch_size, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def refuse_uneven_batch(batch_size: int, replicas: int) -> None:
+    """Raises UserError if the replicas can't share the batch evenly."""
+    if batch_size % replicas:
         raise UserError(
             f"--batch_size must be a multiple of the {replicas} replicas. "
-            f"Received: {config.batch_size}"
+            f"Received: {batch_size}"
         )
-    return strategy
 
 
 def _split_cpu(count: int) -> None:
@@ -80,7 +84,7 @@ def gather(tensor: tf.Tensor) -> tf.Tensor:
     rows = tf.shape(tensor)[0]
     place = tf.concat([[replicas], tf.shape(tensor)], axis=0)
     everyone = tf.scatter_nd([[context.replica_id_in_sync_group]], tensor[None], place)
-    everyone = context.all_reduce(tf.distribute.ReduceOp.SUM, everyone)
+    everyone = sum_over_replicas(everyone)
     shape = tf.concat([[replicas * rows], tf.shape(tensor)[1:]], axis=0)
     return tf.ensure_shape(
         tf.reshape(everyone, shape), [None, *tensor.shape[1:].as_list()]
@@ -97,8 +101,36 @@ def global_batch(embeddings: tf.Tensor, labels: tf.Tensor) -> Batch:
 
 
 def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
-    """The sum of a tensor over all replicas."""
+    """The sum of a tensor over all replicas; differentiable."""
     if num_replicas() == 1:
         return tensor
     context = tf.distribute.get_replica_context()
+    # A function's argument lies on no device, and MultiWorkerMirroredStrategy then
+    # knows no place for the sum.
+    tensor = tf.identity(tensor)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
+
+
+def refuse_uneven_replicas(labels: tf.Tensor) -> tf.Tensor:
+    """`labels` (N,), after a check that all replicas hold equally many.
+
+    Raises:
+        tf.errors.InvalidArgumentError: on every replica, when the step is run.
+    """
+    if num_replicas() == 1:
+        return labels
+    count = tf.cast(tf.size(labels), tf.float32)
+    total, squares = tf.unstack(sum_over_replicas(tf.stack([count, count**2])))
+    # By Cauchy and Schwarz equal if and only if all counts are: the same verdict
+    # everywhere, so that no replica is left waiting for another.
+    check = tf.debugging.Assert(
+        num_replicas() * squares == total**2,
+        [
+            "all replicas must hold equally many images: choose a batch_size that "
+            "their number divides, and drop the remainder (drop_remainder=True). "
+            "Received on one:",
+            count,
+        ],
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(labels)

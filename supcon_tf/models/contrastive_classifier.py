@@ -7,7 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution import global_batch, num_replicas, sum_over_replicas
+from supcon_tf.distribution import (
+    global_batch,
+    num_replicas,
+    refuse_uneven_replicas,
+    sum_over_replicas,
+)
 from supcon_tf.models.metrics import nearest_has_same_label
 
 INPUTS = ("features", "projection")
@@ -151,10 +156,17 @@ class ContrastiveClassifier(keras.Model):
             losses: for each part its weight and its loss from `supcon_tf.losses`.
             weight_decay: L2 on all kernels, added to the gradient.
             **kwargs: see `keras.Model.compile`.
+
+        Raises:
+            ValueError: for what does not work with more than one replica:
+                `jit_compile`, `steps_per_execution` and an optimizer's
+                `gradient_accumulation_steps`.
         """
         super().compile(optimizer=optimizer, **kwargs)
+        self._refuse_what_replicas_cannot()
         names = ("loss", *losses, "accuracy", "contrastive_accuracy")
-        means = {name: keras.metrics.Mean(name=name) for name in names}
+        dtype = self.dtype_policy.variable_dtype
+        means = {name: keras.metrics.Mean(name=name, dtype=dtype) for name in names}
         self._objective = _Objective(dict(losses), weight_decay, means)
 
     @property
@@ -170,9 +182,12 @@ class ContrastiveClassifier(keras.Model):
         """One optimisation step on (images, labels).
 
         Images are (N, H, W, C), or (N, V, H, W, C) with V views of each; the labels
-        (N,) are repeated for the views.
+        (N,) are repeated for the views. All replicas must hold equally many.
         """
+        # Again, since `compile` may have been called outside the strategy's scope.
+        self._refuse_what_replicas_cannot()
         images, labels = with_views_as_samples(*data)
+        labels = refuse_uneven_replicas(labels)
         kernels = [v for v in self.trainable_variables if v.name == "kernel"]
         with tf.GradientTape() as tape:
             outputs = self.outputs_of(images, training=True)
@@ -194,9 +209,28 @@ class ContrastiveClassifier(keras.Model):
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses and metrics of one batch, without training."""
         images, labels = with_views_as_samples(*data)
+        labels = refuse_uneven_replicas(labels)
         outputs = self.outputs_of(images, training=False)
         parts = self._part_losses(labels, outputs)
         return self._update_metrics(labels, outputs, parts)
+
+    def _refuse_what_replicas_cannot(self) -> None:
+        if num_replicas() == 1:
+            return
+        # mixed_float16 wraps the optimizer that was given.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        accumulation = getattr(optimizer, "gradient_accumulation_steps", None)
+        settings = {
+            "jit_compile": (self.jit_compile, False),
+            "steps_per_execution": (self.steps_per_execution, 1),
+            "gradient_accumulation_steps": (accumulation, None),
+        }
+        for name, (value, allowed) in settings.items():
+            if (value or allowed) != allowed:
+                raise ValueError(
+                    f"{name} must be {allowed} with more than one replica, where Keras "
+                    f"fails with any other. Received: {name}={value}"
+                )
 
     def _part_losses(
         self, labels: tf.Tensor, outputs: dict[str, tf.Tensor]

@@ -17,6 +17,11 @@ from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.bystander import (
+    NoCheckpoints,
+    NoProgress,
+    restore_everywhere,
+)
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.objective import losses_for
 from supcon_tf.training.progress import Progress
@@ -24,6 +29,7 @@ from supcon_tf.training.schedules import WarmupSchedule, schedule_for
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
+from supcon_tf.workers import Workers
 
 # Cross-entropy over that of guessing that no run on its way comes to in an epoch.
 DIVERGED = 1.5
@@ -35,7 +41,7 @@ def train_stage(
     model: ContrastiveClassifier,
     data: ImageData,
     folder: RunFolder,
-    strategy: tf.distribute.Strategy,
+    workers: Workers,
     stop: StopSignal,
     projector: SnapshotWriter | None = None,
 ) -> None:
@@ -57,8 +63,9 @@ def train_stage(
     )
     steps = batches.steps_per_epoch
     schedule = schedule_for(config, name, steps)
-    state = _prepare(name, config, model, schedule, strategy)
-    progress = Progress(
+    state = _prepare(name, config, model, schedule, workers.strategy)
+    # The folder is the chief's: the others go through the motions only.
+    progress = (Progress if workers.is_chief else NoProgress)(
         name,
         stage.epochs,
         steps,
@@ -68,37 +75,50 @@ def train_stage(
         0 if name == "pretrain" else config.pretrain.epochs * steps,
         config.log_format,
     )
-    checkpoints = Checkpoints(folder.stage(name))
-    position, _ = checkpoints.restore(state)
+    checkpoints = (Checkpoints if workers.is_chief else NoCheckpoints)(
+        folder.stage(name)
+    )
+    position = restore_everywhere(checkpoints, state, workers)
     if position > Position():
         print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
-    folder.keep_metrics_before(name, position.epoch)
-    step = training_step(model, strategy)
-    validate = validation(model, data.validation, config.batch_size)
+    if workers.is_chief:
+        folder.keep_metrics_before(name, position.epoch)
+    step = training_step(model, workers)
+    held_out = data.validation if workers.is_chief else None
+    validate = validation(model, held_out, config.batch_size)
+    rows = workers.rows(config.batch_size)
 
-    def leave_if_asked() -> None:
-        if stop.requested:
-            checkpoints.save(position, state)
-            stop.leave()
+    def leave() -> None:
+        checkpoints.save(position, state)
+        stop.leave()
+
+    def leave_validation() -> None:
+        # Of many workers the chief alone is here, and saving takes all of them.
+        if workers.count == 1 and stop.requested:
+            leave()
 
     while position.epoch < stage.epochs:
+        metrics: dict[str, float] = {}
         progress.begin_epoch(position.step)
-        for batch in batches.epoch(position.epoch, start_step=position.step):
-            metrics = step(batch)
+        for batch in batches.epoch(position.epoch, position.step, rows):
+            metrics, stopping = step(batch, stop.requested)
             _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
             position = dataclasses.replace(position, step=position.step + 1)
             progress.step(position.step, metrics)
-            leave_if_asked()
+            # Alone, a run need not wait for a step in which all hear of it.
+            if stopping or (workers.count == 1 and stop.requested):
+                leave()
             if _wants_checkpoint(config, position, steps):
                 checkpoints.save(position, state)
         progress.stop_clock()
-        # Not those of the last step: a resume may find the epoch without a step left.
-        metrics = {metric.name: float(metric.result()) for metric in model.metrics}
-        metrics |= validate(leave_if_asked)
+        # A resume may find the epoch without a step left.
+        metrics = metrics or {m.name: float(m.result()) for m in model.metrics}
+        metrics |= validate(leave_validation)
         position = Position(position.epoch + 1)
         rate = float(schedule(position.epoch * steps - 1))
         progress.end_epoch(position.epoch, metrics, rate)
-        _warn_of_divergence(name, position, metrics, data.num_classes)
+        if workers.is_chief:
+            _warn_of_divergence(name, position, metrics, data.num_classes)
         for metric in model.metrics:
             metric.reset_state()
         # Before the checkpoint, so that a resume doesn't leave the snapshot out.
@@ -109,10 +129,12 @@ def train_stage(
                 classifier_trained=config.classifier_trained(name),
             )
         checkpoints.save(position, state)
-        leave_if_asked()
+        if workers.any_says(stop.requested):
+            stop.leave()
     if projector is not None:
         projector.write(name, classifier_trained=config.classifier_trained(name))
-    save_model(model, folder.stage_model_file(name))
+    if workers.is_chief:
+        save_model(model, folder.stage_model_file(name))
 
 
 def save_model(model: ContrastiveClassifier, path: Path) -> None:

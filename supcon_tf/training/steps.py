@@ -8,33 +8,47 @@ import tensorflow as tf
 
 from supcon_tf.data import Split
 from supcon_tf.data.pipeline import evaluation_batches
+from supcon_tf.distribution import sum_over_replicas
 from supcon_tf.models import ContrastiveClassifier
+from supcon_tf.workers import Workers
 
 
 def training_step(
-    model: ContrastiveClassifier, strategy: tf.distribute.Strategy
-) -> Callable[[tuple[tf.Tensor, tf.Tensor]], dict[str, float]]:
-    """A function that trains on one global batch and returns the metrics so far."""
-    replicas = strategy.num_replicas_in_sync
+    model: ContrastiveClassifier, workers: Workers
+) -> Callable[[tuple[tf.Tensor, tf.Tensor], bool], tuple[dict[str, float], bool]]:
+    """A function that trains on this worker's rows of one global batch.
+
+    It returns the metrics so far, over all workers, and whether any worker was asked
+    (its second argument) to stop: all must stop after the same step.
+    """
+    strategy = workers.strategy
+    local = strategy.num_replicas_in_sync // workers.count
+    first = workers.index * local
+
+    def on_replica(batch: Any, stop: tf.Tensor) -> tf.Tensor:
+        model.train_step(batch)
+        return sum_over_replicas(stop)
 
     @tf.function(reduce_retracing=True)
-    def step(batch: Any) -> dict[str, tf.Tensor]:
-        strategy.run(model.train_step, args=(batch,))
-        return {metric.name: metric.result() for metric in model.metrics}
+    def step(batch: Any, stop: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        stops = strategy.run(on_replica, args=(batch, stop))
+        metrics = {metric.name: metric.result() for metric in model.metrics}
+        return metrics, strategy.experimental_local_results(stops)[0]
 
-    def split(batch: tuple[tf.Tensor, tf.Tensor]) -> Any:
-        if replicas == 1:
-            return batch
-        parts = [tf.split(tensor, replicas) for tensor in batch]
-        return tuple(
-            strategy.experimental_distribute_values_from_function(
-                lambda context, part=part: part[context.replica_id_in_sync_group]
-            )
-            for part in parts
+    def for_replicas(tensors: list[tf.Tensor]) -> Any:
+        if strategy.num_replicas_in_sync == 1:
+            return tensors[0]
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tensors[context.replica_id_in_sync_group - first]
         )
 
-    def run(batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, float]:
-        return {name: float(value) for name, value in step(split(batch)).items()}
+    def run(
+        batch: tuple[tf.Tensor, tf.Tensor], stop: bool
+    ) -> tuple[dict[str, float], bool]:
+        parts = tuple(for_replicas(tf.split(tensor, local)) for tensor in batch)
+        flags = for_replicas([tf.constant(float(stop))] * local)
+        metrics, stops = step(parts, flags)
+        return {name: float(value) for name, value in metrics.items()}, bool(stops)
 
     return run
 

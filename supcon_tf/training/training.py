@@ -4,7 +4,6 @@ import shutil
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
@@ -16,13 +15,14 @@ from supcon_tf.run_folder import RunFolder
 from supcon_tf.training.stage import train_stage
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
+from supcon_tf.workers import Workers
 
 
 def train(
     config: Config,
     data: ImageData,
     folder: RunFolder,
-    strategy: tf.distribute.Strategy,
+    workers: Workers,
 ) -> None:
     """Runs what is left of the stages; the result is the folder's model.keras.
 
@@ -31,12 +31,12 @@ def train(
         RunError: if training diverges or can't be saved.
     """
     stages = [name for name, _ in config.stages()]
-    if folder.model_file.exists():
+    if workers.chief_says(folder.model_file.exists()):
         return
     mean, std = data.channel_statistics()
     # A channel that never changes would be divided by 0; one grey level is less still.
     std = np.maximum(std, 1 / 255)
-    with strategy.scope():
+    with workers.strategy.scope():
         model = build_classifier(
             config.model,
             data.image_shape,
@@ -46,13 +46,16 @@ def train(
             config.dtype_policy,
         )
     if config.init_from:
-        _copy_weights(
-            load_model(_pretrained_file(config.init_from)),
-            model,
-            f"--init_from={config.init_from}",
+        workers.on_chief(
+            lambda: _copy_weights(
+                load_model(_pretrained_file(config.init_from)),
+                model,
+                f"--init_from={config.init_from}",
+            )
         )
+        workers.share(model.variables)
     projector = None
-    if config.projector.projector_images > 1:
+    if config.projector.projector_images > 1 and workers.is_chief:
         projector = SnapshotWriter(
             model,
             data.test,
@@ -63,18 +66,19 @@ def train(
         )
     with StopSignal() as stop:
         for name in stages:
-            if stop.requested:
+            if workers.any_says(stop.requested):
                 stop.leave()
             finished = folder.stage_model_file(name)
-            if finished.exists():
-                _copy_weights(load_model(finished), model, str(finished))
+            if workers.chief_says(finished.exists()):
+                if workers.is_chief:
+                    _copy_weights(load_model(finished), model, str(finished))
+                workers.share(model.variables)
             else:
-                train_stage(
-                    name, config, model, data, folder, strategy, stop, projector
-                )
-    with temporary_beside(folder.model_file) as temporary:
-        shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
-        publish(temporary, folder.model_file)
+                train_stage(name, config, model, data, folder, workers, stop, projector)
+    if workers.is_chief:
+        with temporary_beside(folder.model_file) as temporary:
+            shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
+            publish(temporary, folder.model_file)
 
 
 def _pretrained_file(run_dir: str) -> str:

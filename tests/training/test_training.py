@@ -14,6 +14,7 @@ from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.training import train
+from supcon_tf.workers import Workers
 
 
 def run(config, path):
@@ -21,7 +22,7 @@ def run(config, path):
     keras.utils.set_random_seed(config.seed)
     folder = RunFolder(path)
     folder.begin(config)
-    train(config, load(config.data), folder, tf.distribute.get_strategy())
+    train(config, load(config.data), folder, Workers(tf.distribute.get_strategy()))
     return folder
 
 

@@ -1,0 +1,188 @@
+"""Training on 1, 2 or 4 replicas of one CPU, for `test_replicas.py` to compare.
+
+A process can split its CPU only once, before TensorFlow is used, and TensorFlow can't
+have two numbers of replicas in one process, so this is run in processes of its own:
+`python replicas.py FILE 2` pickles what 1 and 2 replicas give into FILE.
+"""
+
+import contextlib
+import functools
+import pickle
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.distribution import Batch
+from supcon_tf.losses import (
+    MarginContrastiveLoss,
+    MulticlassHingeLoss,
+    SupervisedContrastiveLoss,
+)
+from supcon_tf.losses.cross_entropy import CrossEntropyLoss
+from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
+from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.training.steps import training_step
+from supcon_tf.workers import Workers
+
+LOSSES = {
+    "cross_entropy": CrossEntropyLoss(),
+    "supcon": SupervisedContrastiveLoss(),
+    "margin": MarginContrastiveLoss(),
+    "hinge": MulticlassHingeLoss(),
+}
+# Each loss alone, and the two stages.
+WEIGHTS = {
+    **{name: {name: 1.0} for name in LOSSES},
+    "pretrain": {"cross_entropy": 1.0, "supcon": 1.0},
+    "finetune": {"cross_entropy": 1.0, "margin": 1.0},
+}
+RATE, STEPS, SIZE = 0.05, 5, 16
+
+
+@functools.cache
+def strategy_of(replicas):
+    # A second strategy would number its collectives as the first did.
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+def small_network(dtype):
+    """A convolution and batch normalisation under the classifier."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    features = keras.layers.Conv2D(4, 4, 4, dtype=dtype)(inputs)
+    features = BatchNormalization(synchronized=True, dtype=dtype)(features)
+    features = keras.layers.Activation("tanh", dtype=dtype)(features)
+    features = keras.layers.Flatten(dtype=dtype)(features)
+    return keras.Model(inputs, features)
+
+
+class Trainer:
+    """A model whose loss weights are variables, so that it is traced once for all."""
+
+    def __init__(self, replicas, encoder, dtype):
+        self.workers = Workers(strategy_of(replicas))
+        keras.utils.set_random_seed(0)
+        with self.workers.strategy.scope():
+            self.model = ContrastiveClassifier(encoder(dtype), 4, 8, dtype=dtype)
+            self.weights = {name: tf.Variable(0.0, dtype=dtype) for name in LOSSES}
+            losses = {name: (self.weights[name], LOSSES[name]) for name in LOSSES}
+            optimizer = keras.optimizers.SGD(RATE, momentum=0.9, nesterov=True)
+            self.model.compile(optimizer, losses, weight_decay=5e-4)
+            self.model.optimizer.build(self.model.trainable_variables)
+        self.state = [*self.model.variables, *self.model.optimizer.variables]
+        self.steps = {}
+        self.start = [v.numpy() for v in self.state]
+
+    def run(self, weights, views, steps=STEPS):
+        """Metrics of all steps, gradient of the first, and the state at the end."""
+        for variable, value in zip(self.state, self.start, strict=True):
+            variable.assign(value)
+        for name, variable in self.weights.items():
+            variable.assign(weights.get(name, 0.0))
+        if views not in self.steps:
+            self.steps[views] = training_step(self.model, self.workers)
+        rng = np.random.default_rng(1)
+        metrics, gradient = [], None
+        for _ in range(steps):
+            shape = (16, views, SIZE, SIZE, 3) if views > 1 else (16, SIZE, SIZE, 3)
+            images = rng.random(shape, np.float32)
+            labels = rng.permutation(np.arange(16) % 4)
+            batch = (tf.constant(images), tf.constant(labels))
+            for metric in self.model.metrics:
+                metric.reset_state()
+            metrics.append(self.steps[views](batch, False)[0])
+            if gradient is None:
+                momenta = self.model.optimizer.variables[2:]
+                # After one step the momentum is the gradient times the rate.
+                gradient = [-v.numpy() / RATE for v in momenta]
+        variables = [v.numpy() for v in self.model.variables]
+        return {"metrics": metrics, "gradient": gradient, "variables": variables}
+
+
+def on_resnet(counts):
+    found = {}
+    for replicas in counts:
+        trainer = Trainer(
+            replicas, lambda d: resnet18((SIZE, SIZE, 3), 2, dtype=d), "float64"
+        )
+        # Each is a graph to build, four times as large on four replicas.
+        for views in (1, 2) if replicas < 4 else (2,):
+            for name, weights in WEIGHTS.items():
+                found[replicas, views, name] = trainer.run(weights, views)
+    return found
+
+
+def on_three_layers(counts):
+    found = {}
+    for replicas in counts:
+        trainer = Trainer(replicas, small_network, "float32")
+        for name, weights in WEIGHTS.items():
+            found[replicas, name] = trainer.run(weights, 2, steps=1)
+    return found
+
+
+def without_gather():
+    """As `on_three_layers` on 2 replicas, each of which sees its own samples only."""
+    original = contrastive_classifier.global_batch
+    contrastive_classifier.global_batch = Batch
+    try:
+        trainer = Trainer(2, small_network, "float32")
+        return {name: trainer.run(w, 2, steps=1) for name, w in WEIGHTS.items()}
+    finally:
+        contrastive_classifier.global_batch = original
+
+
+def refusals():
+    """What `compile` and `fit` say to what they can't do on 2 replicas."""
+    cases = {
+        "jit_compile": ({}, {"jit_compile": True}, 32),
+        "steps_per_execution": ({}, {"steps_per_execution": 2}, 32),
+        "gradient_accumulation_steps": ({"gradient_accumulation_steps": 2}, {}, 32),
+        "nothing": ({}, {}, 32),
+        "an uneven batch": ({}, {}, 31),
+    }
+    return {
+        (name, inside): refusal(*case, inside)
+        for name, case in cases.items()
+        for inside in (True, False)
+    }
+
+
+def refusal(for_optimizer, for_compile, count, inside):
+    """None, or kind and text of the error; `inside`: compiled in the scope."""
+    strategy = strategy_of(2)
+    with strategy.scope():
+        model = ContrastiveClassifier(small_network("float32"), 4)
+        optimizer = keras.optimizers.SGD(RATE, **for_optimizer)
+    images = np.zeros((count, SIZE, SIZE, 3), np.float32)
+    labels = np.arange(count) % 4
+    losses = {name: (1.0, LOSSES[name]) for name in ("cross_entropy", "supcon")}
+    try:
+        with strategy.scope() if inside else contextlib.nullcontext():
+            model.compile(optimizer, losses, **for_compile)
+        if not inside or not for_compile:
+            model.fit(images, labels, batch_size=16, verbose=0)
+    except (ValueError, tf.errors.OpError) as error:
+        return type(error).__name__, str(error)
+    return None
+
+
+def main():
+    file, replicas = sys.argv[1], int(sys.argv[2])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
+    tf.config.set_logical_device_configuration(cpu, parts)
+    outcomes = {"resnet": on_resnet((1, 2) if replicas == 2 else (replicas,))}
+    if replicas == 2:
+        outcomes["layers"] = on_three_layers((1, 2))
+        outcomes["alone"] = without_gather()
+        outcomes["refusals"] = refusals()
+    with open(file, "wb") as target:
+        pickle.dump(outcomes, target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A step on several replicas equals the step on one: proven, not assumed."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+OBJECTIVES = ("cross_entropy", "supcon", "margin", "hinge", "pretrain", "finetune")
+
+
+def outcomes(folder, replicas):
+    """What `replicas.py` found in a process of its own."""
+    file = folder / f"{replicas}.pickle"
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("replicas.py")),
+            file,
+            f"{replicas}",
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return pickle.loads(file.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory):
+    """The outcomes of 1 and 2 replicas."""
+    return outcomes(tmp_path_factory.mktemp("replicas"), 2)
+
+
+@pytest.fixture(scope="module")
+def on_four(tmp_path_factory):
+    return outcomes(tmp_path_factory.mktemp("replicas"), 4)
+
+
+def assert_equal(one, other, tolerance, metrics=()):
+    """Metrics of each step, gradient of the first, weights and statistics after all."""
+    for step, same in zip(one["metrics"], other["metrics"], strict=True):
+        # A replica looks for the nearest neighbour among its own samples.
+        for name in set(metrics or step) - {"contrastive_accuracy"}:
+            assert step[name] == pytest.approx(same[name], abs=tolerance), name
+    for part in ("gradient", "variables"):
+        for value, same in zip(one[part], other[part], strict=True):
+            np.testing.assert_allclose(value, same, rtol=0, atol=tolerance)
+    assert max(np.abs(g).max() for g in one["gradient"]) > 0.01
+
+
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_five_steps_on_two_replicas_equal_those_on_one(on_two, objective, views):
+    found = on_two["resnet"]
+    assert_equal(found[1, views, objective], found[2, views, objective], 1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_five_steps_on_four_replicas_equal_those_on_one(on_two, on_four, objective):
+    one = on_two["resnet"][1, 2, objective]
+    assert_equal(one, on_four["resnet"][4, 2, objective], 1e-8)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_float32_step_equals_to_rounding_where_the_network_is_shallow(
+    on_two, objective
+):
+    found = on_two["layers"]
+    assert_equal(found[1, objective], found[2, objective], 1e-5)
+
+
+@pytest.mark.parametrize("objective", ["supcon", "margin", "pretrain", "finetune"])
+def test_without_the_gather_a_step_differs(on_two, objective):
+    one, alone = on_two["layers"][1, objective], on_two["alone"][objective]
+    assert abs(one["metrics"][0]["loss"] - alone["metrics"][0]["loss"]) > 0.01
+    pairs = zip(one["gradient"], alone["gradient"], strict=True)
+    assert max(np.abs(g - h).max() for g, h in pairs) > 0.01
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "hinge"])
+def test_losses_that_compare_no_pairs_need_no_gather(on_two, objective):
+    one, alone = on_two["layers"][1, objective], on_two["alone"][objective]
+    assert_equal(one, alone, 1e-5, metrics=("loss", objective))
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["compile", "first step"])
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("jit_compile", "jit_compile must be False with more than one replica"),
+        ("steps_per_execution", "steps_per_execution must be 1 with more than one"),
+        ("gradient_accumulation_steps", "gradient_accumulation_steps must be None"),
+    ],
+)
+def test_what_replicas_cannot_do_is_refused_by_name(on_two, argument, message, inside):
+    kind, text = on_two["refusals"][argument, inside]
+    assert kind == "ValueError"
+    assert message in text
+
+
+def test_replicas_with_unequal_shares_are_refused(on_two):
+    kind, text = on_two["refusals"]["an uneven batch", True]
+    assert kind == "InvalidArgumentError"
+    assert "all replicas must hold equally many images" in text
+
+
+def test_fit_works_on_two_replicas(on_two):
+    assert on_two["refusals"]["nothing", True] is None
+    assert on_two["refusals"]["nothing", False] is None
