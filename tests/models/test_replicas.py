@@ -82,7 +82,7 @@ def test_a_float32_step_equals_to_rounding_where_the_network_is_shallow(
 @pytest.mark.parametrize("objective", ["supcon", "margin", "pretrain", "finetune"])
 def test_without_the_gather_a_step_differs(on_two, objective):
     one, alone = on_two["layers"][1, objective], on_two["alone"][objective]
-    assert abs(one["metrics"][0]["loss"] - alone["metrics"][0]["loss"]) > 0.01
+    assert abs(one["metrics"][0]["loss"] - alone["metrics"][0]["loss"]) > 0.001
     pairs = zip(one["gradient"], alone["gradient"], strict=True)
     assert max(np.abs(g - h).max() for g, h in pairs) > 0.01
 
