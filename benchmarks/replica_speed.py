@@ -62,6 +62,7 @@ def _step(strategy: Any, stock: bool) -> Callable[[], Any]:
     from supcon_tf.losses.cross_entropy import CrossEntropyLoss
     from supcon_tf.models import ContrastiveClassifier, resnet18
     from supcon_tf.training.steps import training_step
+    from supcon_tf.workers import Workers
 
     with strategy.scope():
         encoder = resnet18(width=WIDTH)
@@ -82,8 +83,8 @@ def _step(strategy: Any, stock: bool) -> Callable[[], Any]:
         tf.constant(rng.random((BATCH, 32, 32, 3), np.float32)),
         tf.constant(rng.integers(0, CLASSES, BATCH)),
     )
-    step = training_step(model, strategy)
-    return lambda: [step(batch) for _ in range(STEPS)]
+    step = training_step(model, Workers(strategy))
+    return lambda: [step(batch, False) for _ in range(STEPS)]
 
 
 if __name__ == "__main__":

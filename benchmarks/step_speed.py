@@ -73,6 +73,7 @@ def ours(
     from supcon_tf.losses.cross_entropy import CrossEntropyLoss
     from supcon_tf.models import ContrastiveClassifier, resnet18
     from supcon_tf.training.steps import training_step
+    from supcon_tf.workers import Workers
 
     model = ContrastiveClassifier(
         resnet18(width=width, dtype=policy), CLASSES, dtype=policy
@@ -86,9 +87,9 @@ def ours(
         weight_decay=5e-4,
     )
     model.optimizer.build(model.trainable_variables)
-    step = training_step(model, tf.distribute.get_strategy())
+    step = training_step(model, Workers(tf.distribute.get_strategy()))
     batch = tf.constant(images), tf.constant(labels)
-    return lambda: [step(batch) for _ in range(STEPS)]
+    return lambda: [step(batch, False) for _ in range(STEPS)]
 
 
 def stock_keras(
