@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from supcon_tf.losses.pairs import row_sums
-from supcon_tf.losses.tiles import Grid, Pairs, Tensors, Tile
+from supcon_tf.losses.pairs import row_maxima, row_sums
+from supcon_tf.losses.tiles import Pairs, Tensors, Tile
 
 ALL, POSITIVES = "all", "positives"
 
@@ -29,12 +29,10 @@ def log_sum_exp(pairs: Pairs, bound: float, subsets: Sequence[str]) -> Tensors:
 
 def _with_maximum(pairs: Pairs, subset: str) -> tf.Tensor:
     """`m_i + log sum_a exp(s_ia - m_i)`, where `m_i` is the largest of the `s_ia`."""
-    fixed = tf.stop_gradient(pairs.anchors)
-    samples = fixed if pairs.symmetric else tf.stop_gradient(pairs.samples)
     # Finite, so that an anchor without others gets no NaN gradient.
     lowest = pairs.anchors.dtype.min / 2
-    maxima = Grid(pairs._replace(anchors=fixed, samples=samples)).maxima(
-        lambda tile: (_of(subset, tile, tile.similarities, lowest),), lowest
+    maxima = row_maxima(
+        lambda tile: _of(subset, tile, tile.similarities, lowest), pairs, lowest
     )
     maxima = tf.where(maxima > lowest, maxima, 0)
     # One more coordinate subtracts the maximum: z_i.z_a - m_i * 1.

@@ -102,8 +102,8 @@ class _Violations:
     def values(self, tile: Tile) -> tuple[Tensors, Tensors]:
         lacking = tf.minimum(tile.similarities - self.positive_margin, 0)
         exceeding = tf.maximum(tile.similarities - self.negative_margin, 0)
-        lacking = tile.exclude(tf.where(tile.same, lacking, 0), 0)
-        exceeding = tile.exclude(tf.where(~tile.same, exceeding, 0), 0)
+        violations = tile.exclude(tf.where(tile.same, lacking, exceeding), 0)
+        lacking, exceeding = tf.minimum(violations, 0), tf.maximum(violations, 0)
         return (lacking, exceeding), (
             tf.square(lacking),
             tf.cast(lacking < 0, lacking.dtype),

@@ -1,16 +1,12 @@
-"""The pairs of a batch, cut into tiles that are looked at one after another."""
+"""The pairs of a batch, cut into tiles."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-# Vectors on a tile's side: the few float32 tiles in use at once then fit a core's cache.
-SIDE = 512
-
 Size = int | tf.Tensor
 Tensors = tuple[tf.Tensor, ...]
-Step = Callable[[tf.Tensor, tf.Tensor, Tensors], Tensors]
 
 
 class Pairs(NamedTuple):
@@ -25,7 +21,7 @@ class Pairs(NamedTuple):
     samples: tf.Tensor
     anchor_classes: tf.Tensor
     classes: tf.Tensor
-    offset: tf.Tensor | int = 0
+    offset: Size = 0
 
     @property
     def symmetric(self) -> bool:
@@ -38,7 +34,7 @@ class Tile(NamedTuple):
 
     `similarities` (R, C) are their products, `same` tells which have one class, an
     anchor and itself included, and `exclude(values, other)` puts `other` where `values`
-    (R, C) belong to an anchor and itself, or to rows that only fill the tile up.
+    (R, C) belong to an anchor and itself, or to no sample.
     """
 
     similarities: tf.Tensor
@@ -52,153 +48,147 @@ class Tile(NamedTuple):
         return self.anchor_classes[:, None] == self.classes[None, :]
 
 
-def whole(pairs: Pairs) -> Tile:
-    """All pairs as one tile."""
-
-    def exclude(values: tf.Tensor, other: float) -> tf.Tensor:
-        if pairs.symmetric:
-            diagonal = tf.fill(tf.shape(values)[:1], tf.cast(other, values.dtype))
-            return tf.linalg.set_diag(values, diagonal)
-        rows = tf.range(tf.shape(values)[0]) + pairs.offset
-        columns = tf.range(tf.shape(values)[1])
-        return tf.where(rows[:, None] == columns[None, :], other, values)
-
-    similarities = tf.matmul(pairs.anchors, pairs.samples, transpose_b=True)
-    return Tile(similarities, pairs.anchor_classes, pairs.classes, exclude)
-
-
-class Grid:
-    """Square tiles over all pairs, of a symmetric batch those from the diagonal up."""
-
-    def __init__(self, pairs: Pairs) -> None:
-        self.pairs = pairs
-        self.rows = Blocks(pairs.anchors)
-        self.columns = self.rows if pairs.symmetric else Blocks(pairs.samples)
-        self._anchors = self.rows.split(pairs.anchors)
-        self._samples = self._anchors
-        if not pairs.symmetric:
-            self._samples = self.columns.split(pairs.samples)
-        self._anchor_classes = self.rows.split(pairs.anchor_classes)
-        self._classes = self.columns.split(pairs.classes)
-
-    def anchors(self, i: tf.Tensor) -> tf.Tensor:
-        """The anchors (R, D) of the tiles in row `i`."""
-        return self._anchors[i]
-
-    def samples(self, j: tf.Tensor) -> tf.Tensor:
-        """The samples (C, D) of the tiles in column `j`."""
-        return self._samples[j]
-
-    def tile(self, i: tf.Tensor, j: tf.Tensor) -> Tile:
-        """The tile in row `i` and column `j` of the grid."""
-        first_row = i * self.rows.side + self.pairs.offset
-        first_column = j * self.columns.side
-        met = tf.abs(first_row - first_column) < tf.maximum(
-            self.rows.side, self.columns.side
-        )
-
-        def exclude(values: tf.Tensor, other: float) -> tf.Tensor:
-            rows = tf.range(self.rows.side) + first_row
-            columns = tf.range(self.columns.side) + first_column
-            excluded = (rows[:, None] == columns) | (columns >= self.columns.size)
-            return tf.cond(
-                met | (j == self.columns.count - 1),
-                lambda: tf.where(excluded, tf.cast(other, values.dtype), values),
-                lambda: values,
-            )
-
-        similarities = tf.matmul(self.anchors(i), self.samples(j), transpose_b=True)
-        return Tile(similarities, self._anchor_classes[i], self._classes[j], exclude)
-
-    def visit(self, step: Step, state: Tensors) -> Tensors:
-        """The state after `step(i, j, state)` for every tile."""
-
-        def body(i: tf.Tensor, j: tf.Tensor, state: Any) -> tuple[Any, ...]:
-            state = step(i, j, state)
-            ends = j == self.columns.count - 1
-            following = tf.where(ends, i + 1, i)
-            start = following if self.pairs.symmetric else 0
-            return following, tf.where(ends, start, j + 1), state
-
-        # One tile at a time: what runs ahead would take memory.
-        return tf.while_loop(
-            lambda i, j, state: i < self.rows.count,
-            body,
-            (tf.constant(0), tf.constant(0), state),
-            parallel_iterations=1,
-        )[2]
-
-    def sums(self, values: Callable[[Tile], Tensors], outputs: int) -> Tensors:
-        """The sums (A,) of values (R, C) over the samples, for each of the outputs."""
-        start = tf.zeros_like(self.pairs.anchors[:, 0])
-        return self._reduce(values, (start,) * outputs, tf.reduce_sum, add)
-
-    def maxima(self, values: Callable[[Tile], Tensors], lowest: float) -> tf.Tensor:
-        """The largest (A,) of values (R, C) over the samples, `lowest` or more."""
-        start = tf.fill(
-            tf.shape(self.pairs.anchors)[:1],
-            tf.cast(lowest, self.pairs.anchors.dtype),
-        )
-        return self._reduce(values, (start,), tf.reduce_max, _maximum)[0]
-
-    def _reduce(
-        self,
-        values: Callable[[Tile], Tensors],
-        start: Tensors,
-        reduce: Callable[..., tf.Tensor],
-        combine: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
-    ) -> Tensors:
-        def step(i: tf.Tensor, j: tf.Tensor, state: Tensors) -> Tensors:
-            found = values(self.tile(i, j))
-            by_row = [reduce(v, axis=1) for v in found]
-            state = tuple(
-                combine(s, i, v) for s, v in zip(state, by_row, strict=True)
-            )
-            if not self.pairs.symmetric:
-                return state
-            # On the diagonal a tile is its own mirror image: its sums are in already.
-            mirrored = [reduce(v, axis=0) for v in found]
-            return tuple(
-                tf.where(i == j, s, combine(s, j, v))
-                for s, v in zip(state, mirrored, strict=True)
-            )
-
-        blocks = self.visit(step, tuple(self.rows.split(s) for s in start))
-        return tuple(self.rows.join(b) for b in blocks)
-
-    def is_off_diagonal(self, i: tf.Tensor, j: tf.Tensor) -> tf.Tensor:
-        """Whether the tile also stands for its mirror image below the diagonal."""
-        return tf.cast(i != j, self.pairs.anchors.dtype)
-
-
 class Blocks:
-    """The rows of a tensor in blocks of equal size, the last filled up with zeros."""
+    """How the rows of a tensor are cut into blocks of equal size, at most `side`.
 
-    def __init__(self, rows: tf.Tensor) -> None:
+    With `listed`, blocks are a Python list, and its last may be smaller. Otherwise they
+    are stacked, and the last is filled up with zeros.
+    """
+
+    def __init__(self, rows: tf.Tensor, side: int, listed: bool) -> None:
         # Python numbers where they are known: XLA needs the shape of a tile.
-        static = rows.shape[0]
-        self.size: Size = tf.shape(rows)[0] if static is None else static
-        most = tf.maximum if static is None else max
-        self.count: Size = most(-(-self.size // SIDE), 1)
+        known = rows.shape[0] is not None
+        self.size: Size = rows.shape[0] if known else tf.shape(rows)[0]
+        self.count: Size = (max if known else tf.maximum)(-(-self.size // side), 1)
         self.side: Size = -(-self.size // self.count)
+        self.listed = listed
 
-    def split(self, rows: tf.Tensor) -> tf.Tensor:
-        """(size, ...) as (count, side, ...)."""
+    def split(self, rows: tf.Tensor) -> Any:
+        """(size, ...) as a list of (side, ...) or stacked (count, side, ...)."""
+        if self.listed:
+            starts = range(0, self.count * self.side, self.side or 1)
+            return [rows[start : start + self.side] for start in starts]
         missing = self.count * self.side - self.size
         padded = tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
         inner = rows.shape[1:].as_list()
         return tf.reshape(padded, [self.count, self.side, *inner])
 
-    def join(self, blocks: tf.Tensor) -> tf.Tensor:
-        """(count, side, ...) as (size, ...)."""
+    def join(self, blocks: Any) -> tf.Tensor:
+        """The inverse of `split`."""
+        if self.listed:
+            return tf.concat(blocks, axis=0)
         inner = blocks.shape[2:].as_list()
         return tf.reshape(blocks, [self.count * self.side, *inner])[: self.size]
 
 
-def add(blocks: tf.Tensor, index: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-    """The blocks (count, side, ...) with one more summand for one of them."""
-    return tf.tensor_scatter_nd_add(blocks, [[index]], block[None])
+class Grid:
+    """Square tiles over all pairs, of a symmetric batch those from the diagonal up.
+
+    With `listed`, tiles are numbered by Python numbers, otherwise by tensors.
+    """
+
+    def __init__(self, pairs: Pairs, side: int, listed: bool) -> None:
+        self.symmetric, self.offset = pairs.symmetric, pairs.offset
+        self.rows = Blocks(pairs.anchors, side, listed)
+        self.columns = self.rows
+        if not self.symmetric:
+            self.columns = Blocks(pairs.samples, side, listed)
+        self.anchors = self.rows.split(pairs.anchors)
+        self.samples = self.anchors
+        if not self.symmetric:
+            self.samples = self.columns.split(pairs.samples)
+        # A matrix product is faster for an operand that needs no transposition.
+        self.anchors_transposed = transposed(self.anchors)
+        self.samples_transposed = self.anchors_transposed
+        if not self.symmetric:
+            self.samples_transposed = transposed(self.samples)
+        self._anchor_classes = self.rows.split(pairs.anchor_classes)
+        self._classes = self.columns.split(pairs.classes)
+
+    def cells(self) -> list[tuple[int, int]]:
+        """Row and column of each tile of a `listed` grid."""
+        return [
+            (i, j)
+            for i in range(self.rows.count)
+            for j in range(i if self.symmetric else 0, self.columns.count)
+        ]
+
+    def tile(self, i: Size, j: Size) -> Tile:
+        """The tile in row `i` and column `j` of the grid."""
+
+        def exclude(values: tf.Tensor, other: float) -> tf.Tensor:
+            other = tf.cast(other, values.dtype)
+            values = self._without_self(i, j, values, other)
+            return self._without_filling(j, values, other)
+
+        return Tile(
+            tf.matmul(at(self.anchors, i), at(self.samples_transposed, j)),
+            at(self._anchor_classes, i),
+            at(self._classes, j),
+            exclude,
+        )
+
+    def _without_self(
+        self, i: Size, j: Size, values: tf.Tensor, other: tf.Tensor
+    ) -> tf.Tensor:
+        if self.symmetric:
+            diagonal = tf.fill(tf.shape(values)[:1], other)
+            return choose(i == j, lambda: tf.linalg.set_diag(values, diagonal), values)
+        row = i * self.rows.side + self.offset
+        column = j * self.columns.side
+        rows = row + tf.range(tf.shape(values)[0])
+        columns = column + tf.range(tf.shape(values)[1])
+        return choose(
+            (row < column + self.columns.side) & (column < row + self.rows.side),
+            lambda: tf.where(rows[:, None] == columns[None, :], other, values),
+            values,
+        )
+
+    def _without_filling(
+        self, j: Size, values: tf.Tensor, other: tf.Tensor
+    ) -> tf.Tensor:
+        if self.columns.listed:
+            return values
+        columns = j * self.columns.side + tf.range(self.columns.side)
+        return choose(
+            j == self.columns.count - 1,
+            lambda: tf.where(columns < self.columns.size, values, other),
+            values,
+        )
 
 
-def _maximum(blocks: tf.Tensor, index: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-    return tf.tensor_scatter_nd_max(blocks, [[index]], block[None])
+def at(blocks: Any, index: Size) -> tf.Tensor:
+    """One block, of a list or stacked."""
+    return blocks[index] if isinstance(blocks, list) else tf.gather(blocks, index)
+
+
+def transposed(blocks: Any) -> Any:
+    """Blocks (side, D) as (D, side)."""
+    if isinstance(blocks, list):
+        return [tf.transpose(block) for block in blocks]
+    return tf.transpose(blocks, [0, 2, 1])
+
+
+def choose(
+    condition: bool | tf.Tensor, changed: Callable[[], tf.Tensor], same: tf.Tensor
+) -> tf.Tensor:
+    """`changed()` if the condition holds, else `same`."""
+    if isinstance(condition, bool):
+        return changed() if condition else same
+    return tf.cond(condition, changed, lambda: same)
+
+
+def sides(by_row: tuple[Any, ...], i: Size, j: Size, symmetric: bool) -> Tensors:
+    """What a tile's values add to, given what each anchor's sums (A,) do.
+
+    A value of a symmetric batch is in the sums of two anchors.
+    """
+    if not symmetric:
+        return tuple(at(u, i)[:, None] for u in by_row)
+    return tuple(_all_sums(at(u, i), at(u, j)) for u in by_row)
+
+
+def _all_sums(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    # (r, 1) . (1, c) = r + c: a product of matrices is twice as fast as broadcasting.
+    left = tf.stack([rows, tf.ones_like(rows)], axis=1)
+    return tf.matmul(left, tf.stack([tf.ones_like(columns), columns]))
