@@ -1,11 +1,11 @@
 """The pairs of a batch, cut into tiles."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-Size = int | tf.Tensor
+Size: TypeAlias = "int | tf.Tensor"
 Tensors = tuple[tf.Tensor, ...]
 
 
