@@ -25,8 +25,12 @@ LOSSES = [
         partial(plain.supervised_contrastive, temperature=temperature, variant=variant),
         id=f"supcon_{variant}_{temperature}",
     )
-    for temperature in (0.1, 0.01, 0.005)
-    for variant in ("out", "in")
+    for temperature, variant in (
+        (0.1, "out"),
+        (0.1, "in"),
+        (0.01, "out"),
+        (0.005, "in"),
+    )
 ]
 LOSSES.append(
     pytest.param(MarginContrastiveLoss(), plain.margin_contrastive, id="margin")
@@ -58,7 +62,7 @@ def batch_of(rows, dtype="float64", seed=0):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-10)]
 )
-@pytest.mark.parametrize(("rows", "side"), [(23, 4), (23, 23), (24, 8), (7, 1)])
+@pytest.mark.parametrize(("rows", "side"), [(23, 5), (23, 23), (24, 8)])
 def test_tiles_give_what_one_matrix_gives(
     loss, one_matrix, dtype, tolerance, rows, side, tile_side
 ):
@@ -71,13 +75,13 @@ def test_tiles_give_what_one_matrix_gives(
 
 
 @losses
-@pytest.mark.parametrize("first", [5, 8, 16])
+@pytest.mark.parametrize("first", [5, 16])
 def test_tiles_of_two_replicas_give_what_one_matrix_gives(
     loss, one_matrix, first, tile_side
 ):
     labels, outputs = map(tf.constant, batch_of(23))
     expected, expected_gradient = value_and_gradient(one_matrix, labels, outputs)
-    tile_side(4)
+    tile_side(6)
     with tf.GradientTape() as tape:
         tape.watch(outputs)
         everyone = tf.identity(outputs)
@@ -129,12 +133,12 @@ def test_tiles_are_the_same_compiled_by_xla_and_with_any_batch_size(
 @pytest.mark.parametrize(
     "labels", [[0] * 7, list(range(7)), [3]], ids=["one class", "no pair", "one"]
 )
-@pytest.mark.parametrize("zeros", [0, 3, 7])
+@pytest.mark.parametrize("zeros", [0, 3])
 def test_tiles_are_never_nan(loss, one_matrix, labels, zeros, tile_side):
     labels, outputs = np.array(labels), random_outputs(len(labels), dtype="float32")
     outputs[:zeros] = 0
     expected, _ = value_and_gradient(one_matrix, labels, outputs)
-    tile_side(2)
+    tile_side(3)
     value, gradient = value_and_gradient(loss, labels, outputs)
     assert value == pytest.approx(expected, rel=1e-5)
     assert np.isfinite(gradient).all()
