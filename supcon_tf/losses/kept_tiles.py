@@ -1,11 +1,10 @@
 """Sums over few pairs: their tiles are computed once, and kept for the gradient."""
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
-from supcon_tf.losses.tiles import Grid, Pairs, Tensors, Tile, sides
+from supcon_tf.losses.tiles import Grid, PairFunction, Pairs, Tensors, Tile, sides
 
 # Small enough for few tiles on the diagonal to be computed in full, of which half would
 # do, and large enough for a tile to outweigh the start of its operations.
@@ -14,7 +13,9 @@ SIDE = 512
 Cell = tuple[int, int]
 
 
-def row_sums(function: Any, pairs: Pairs) -> tuple[Tensors, Callable[..., Tensors]]:
+def row_sums(
+    function: PairFunction, pairs: Pairs
+) -> tuple[Tensors, Callable[..., Tensors]]:
     """See `supcon_tf.losses.pairs.row_sums`: sums and their gradient."""
     grid = Grid(pairs, SIDE, listed=True)
     computed = {cell: function.values(grid.tile(*cell)) for cell in grid.cells()}

@@ -22,6 +22,7 @@ class MarginContrastiveLoss(BatchLoss):
 
     This is our reading of the paper's "explicit constraints ... with well-defined
     margins": its formula is not known to us.
+    Memory grows with N, not N x N; there is no second derivative.
 
     Args:
         positive_margin: `m_p`, the cosine that pairs of one class should exceed.

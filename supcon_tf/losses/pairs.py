@@ -1,29 +1,15 @@
 """Sums over the pairs of a batch, and their gradient, without an N x N matrix."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import tensorflow as tf
 
 from supcon_tf.losses import kept_tiles, visited_tiles
-from supcon_tf.losses.tiles import Pairs, Tensors, Tile
+from supcon_tf.losses.tiles import PairFunction, Pairs, Tensors, Tile
 
 # Pairs up to which the tiles are kept for the gradient, at most 16 MiB of float32.
 # Beyond, they are computed again, which takes less time than memory that large.
 KEPT = 2**22
-
-
-class PairFunction(Protocol):
-    """Functions `f_k` of a pair's similarity and of whether it has one class."""
-
-    # How many functions.
-    outputs: int
-
-    def values(self, tile: Tile) -> tuple[Any, Tensors]:
-        """What `slope` needs, and each `f_k` (R, C), which is 0 for excluded pairs."""
-
-    def slope(self, kept: Any, upstream: Tensors) -> tf.Tensor:
-        """`sum_k upstream_k * df_k / ds` (R, C); the upstreams broadcast to that."""
 
 
 def row_sums(function: PairFunction, pairs: Pairs) -> Tensors:

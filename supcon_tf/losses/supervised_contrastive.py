@@ -23,6 +23,7 @@ class SupervisedContrastiveLoss(BatchLoss):
     The loss is the mean of `L_i` over the anchors that have a positive; with none it is
     0 with zero gradient. At the start of training it is near `log(N - 1)`. Views are
     given as samples of their own, with their labels repeated.
+    Memory grows with N, not N x N; there is no second derivative.
 
     Args:
         temperature: above 0.

@@ -1,7 +1,7 @@
 """The pairs of a batch, cut into tiles."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import tensorflow as tf
 
@@ -48,6 +48,19 @@ class Tile(NamedTuple):
         return self.anchor_classes[:, None] == self.classes[None, :]
 
 
+class PairFunction(Protocol):
+    """Functions `f_k` of a pair's similarity and of whether it has one class."""
+
+    # How many functions.
+    outputs: int
+
+    def values(self, tile: Tile) -> tuple[Any, Tensors]:
+        """What `slope` needs, and each `f_k` (R, C), which is 0 for excluded pairs."""
+
+    def slope(self, kept: Any, upstream: Tensors) -> tf.Tensor:
+        """`sum_k upstream_k * df_k / ds` (R, C); the upstreams broadcast to that."""
+
+
 class Blocks:
     """How the rows of a tensor are cut into blocks of equal size, at most `side`.
 
@@ -59,14 +72,15 @@ class Blocks:
         # Python numbers where they are known: XLA needs the shape of a tile.
         known = rows.shape[0] is not None
         self.size: Size = rows.shape[0] if known else tf.shape(rows)[0]
-        self.count: Size = (max if known else tf.maximum)(-(-self.size // side), 1)
-        self.side: Size = -(-self.size // self.count)
+        at_least = max if known else tf.maximum
+        self.count: Size = at_least(-(-self.size // side), 1)
+        self.side: Size = at_least(-(-self.size // self.count), 1)
         self.listed = listed
 
     def split(self, rows: tf.Tensor) -> Any:
         """(size, ...) as a list of (side, ...) or stacked (count, side, ...)."""
         if self.listed:
-            starts = range(0, self.count * self.side, self.side or 1)
+            starts = [i * self.side for i in range(self.count)]
             return [rows[start : start + self.side] for start in starts]
         missing = self.count * self.side - self.size
         padded = tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])

@@ -5,7 +5,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from supcon_tf.losses.tiles import Grid, Pairs, Tensors, Tile, at, choose, sides
+from supcon_tf.losses.tiles import (
+    Grid,
+    PairFunction,
+    Pairs,
+    Tensors,
+    Tile,
+    at,
+    choose,
+    sides,
+)
 
 # A float32 tile is 4 MiB, and some five are in use at once. At half of it the start of
 # each operation costs a quarter more time, at twice it tiles leave a CPU's cache.
@@ -14,7 +23,9 @@ SIDE = 1024
 Step = Callable[[tf.Tensor, tf.Tensor, Tensors], Tensors]
 
 
-def row_sums(function: Any, pairs: Pairs) -> tuple[Tensors, Callable[..., Tensors]]:
+def row_sums(
+    function: PairFunction, pairs: Pairs
+) -> tuple[Tensors, Callable[..., Tensors]]:
     """See `supcon_tf.losses.pairs.row_sums`: sums and their gradient."""
     grid = Grid(pairs, SIDE, listed=False)
     start = tf.zeros_like(pairs.anchors[:, 0])

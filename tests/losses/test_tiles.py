@@ -145,6 +145,16 @@ def test_tiles_are_never_nan(loss, one_matrix, labels, zeros, tile_side):
 
 
 @losses
+def test_an_empty_batch_costs_nothing(loss, one_matrix, tile_side):
+    tile_side(4)
+    unknown = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 6], tf.float64)]
+    traced = tf.function(lambda y, z: loss(y, z), input_signature=unknown)
+    labels, outputs = tf.zeros([0], tf.int64), tf.zeros([0, 6], tf.float64)
+    assert float(loss(labels, outputs)) == 0
+    assert float(traced(labels, outputs)) == 0
+
+
+@losses
 def test_a_second_derivative_is_refused(loss, one_matrix, tile_side):
     labels, outputs = map(tf.constant, batch_of(9))
     tile_side(4)
