@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from supcon_tf.distribution import Batch
+from supcon_tf.losses.tiles import Pairs
 
 
 class Term(NamedTuple):
@@ -111,8 +112,19 @@ def unit_length(vectors: tf.Tensor) -> tf.Tensor:
     return tf.math.l2_normalize(shortened, axis=-1)
 
 
-def self_pairs(anchors: tf.Tensor, batch: Batch) -> tf.Tensor:
-    """(A, N) mask of the pairs that are one and the same sample."""
+def unit_pairs(anchors: tf.Tensor, batch: Batch) -> tuple[Pairs, tf.Tensor]:
+    """The pairs of unit vectors, and how many samples (A,) have an anchor's label."""
+    unit = unit_length(anchors)
+    symmetric = batch.embeddings is anchors
+    samples = unit if symmetric else unit_length(batch.embeddings)
+    # A class is numbered by its first place among the sorted labels: XLA, which Keras
+    # turns on by default on a GPU, has no tf.unique_with_counts.
+    ordered = tf.sort(batch.labels)
+    classes = tf.searchsorted(ordered, batch.labels)
+    counts = tf.searchsorted(ordered, batch.labels, side="right") - classes
+    if symmetric:
+        return Pairs(unit, unit, classes, classes), counts
     rows = tf.range(tf.shape(anchors)[0]) + batch.offset
-    columns = tf.range(tf.shape(batch.embeddings)[0])
-    return rows[:, None] == columns[None, :]
+    anchor_classes = tf.gather(classes, rows)
+    pairs = Pairs(unit, samples, anchor_classes, classes, batch.offset)
+    return pairs, tf.gather(counts, rows)

@@ -5,7 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.losses.base import Batch, BatchLoss, Term, self_pairs, unit_length
+from supcon_tf.losses.base import Batch, BatchLoss, Term, unit_pairs
+from supcon_tf.losses.pairs import row_sums
+from supcon_tf.losses.tiles import Tensors, Tile
 
 
 @keras.saving.register_keras_serializable(package="supcon_tf")
@@ -20,6 +22,7 @@ class MarginContrastiveLoss(BatchLoss):
 
     This is our reading of the paper's "explicit constraints ... with well-defined
     margins": its formula is not known to us.
+    Memory grows with N, not N x N; there is no second derivative.
 
     Args:
         positive_margin: `m_p`, the cosine that pairs of one class should exceed.
@@ -67,7 +70,7 @@ class MarginContrastiveLoss(BatchLoss):
     ) -> tuple[Term, ...]:
         batch = batch or Batch(outputs, labels)
         return margin_contrastive_terms(
-            labels, outputs, batch, self.positive_margin, self.negative_margin
+            outputs, batch, self.positive_margin, self.negative_margin
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -79,27 +82,42 @@ class MarginContrastiveLoss(BatchLoss):
 
 
 def margin_contrastive_terms(
-    labels: tf.Tensor,
-    anchors: tf.Tensor,
-    batch: Batch,
-    positive_margin: float,
-    negative_margin: float,
+    anchors: tf.Tensor, batch: Batch, positive_margin: float, negative_margin: float
 ) -> tuple[Term, Term]:
     """Squared violations and their number, for positive and for negative pairs."""
-    similarities = tf.matmul(
-        unit_length(anchors), unit_length(batch.embeddings), transpose_b=True
-    )
-    same = labels[:, None] == batch.labels[None, :]
-    positive = same & ~self_pairs(anchors, batch)
-    return (
-        _violations(positive, positive_margin - similarities),
-        _violations(~same, similarities - negative_margin),
-    )
+    pairs, _ = unit_pairs(anchors, batch)
+    violations = _Violations(positive_margin, negative_margin)
+    positive, positives, negative, negatives = row_sums(violations, pairs)
+    return _term(positive, positives), _term(negative, negatives)
 
 
-def _violations(pairs: tf.Tensor, excess: tf.Tensor) -> Term:
-    violations = tf.where(pairs, tf.nn.relu(excess), 0)
-    return Term(
-        tf.reduce_sum(tf.square(violations)),
-        tf.math.count_nonzero(violations, dtype=tf.int64),
-    )
+class _Violations:
+    """Squares of what a pair lacks or exceeds, and 1 for each pair that does so."""
+
+    outputs = 4
+
+    def __init__(self, positive_margin: float, negative_margin: float) -> None:
+        self.positive_margin = positive_margin
+        self.negative_margin = negative_margin
+
+    def values(self, tile: Tile) -> tuple[Tensors, Tensors]:
+        lacking = tf.minimum(tile.similarities - self.positive_margin, 0)
+        exceeding = tf.maximum(tile.similarities - self.negative_margin, 0)
+        violations = tile.exclude(tf.where(tile.same, lacking, exceeding), 0)
+        lacking, exceeding = tf.minimum(violations, 0), tf.maximum(violations, 0)
+        return (lacking, exceeding), (
+            tf.square(lacking),
+            tf.cast(lacking < 0, lacking.dtype),
+            tf.square(exceeding),
+            tf.cast(exceeding > 0, exceeding.dtype),
+        )
+
+    def slope(self, kept: Tensors, upstream: Tensors) -> tf.Tensor:
+        lacking, exceeding = kept
+        return 2 * (lacking * upstream[0] + exceeding * upstream[2])
+
+
+def _term(squares: tf.Tensor, violations: tf.Tensor) -> Term:
+    # The count of one anchor is exact in float32, that of all may not be.
+    count = tf.reduce_sum(tf.cast(violations, tf.int64))
+    return Term(tf.reduce_sum(squares), count)

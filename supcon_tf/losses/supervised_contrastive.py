@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.losses.base import Batch, BatchLoss, Term, self_pairs, unit_length
+from supcon_tf.losses.base import Batch, BatchLoss, Term, unit_pairs
+from supcon_tf.losses.log_sum_exp import ALL, POSITIVES, log_sum_exp
 
 
 @keras.saving.register_keras_serializable(package="supcon_tf")
@@ -22,6 +23,7 @@ class SupervisedContrastiveLoss(BatchLoss):
     The loss is the mean of `L_i` over the anchors that have a positive; with none it is
     0 with zero gradient. At the start of training it is near `log(N - 1)`. Views are
     given as samples of their own, with their labels repeated.
+    Memory grows with N, not N x N; there is no second derivative.
 
     Args:
         temperature: above 0.
@@ -105,33 +107,25 @@ def supervised_contrastive_term(
     variant: str,
 ) -> Term:
     """Sum of `L_i` over the anchors (A, D) that have a positive, and their number."""
-    anchors, others = unit_length(anchors), unit_length(batch.embeddings)
-    similarities = tf.matmul(anchors, others, transpose_b=True) / temperature
-    # Finite, so that an anchor without any other sample gets no NaN gradient.
-    nothing = similarities.dtype.min / 2
-    is_self = self_pairs(anchors, batch)
-    similarities = tf.where(is_self, nothing, similarities)
-    log_all = tf.reduce_logsumexp(similarities, axis=1)
-
-    # Class sums instead of an (A, N) mask:
-    # sum_p z_i.z_p = z_i.(sum_{y_a = y_i} z_a - z_i), where the sum has i itself.
-    # A class is numbered by its first place among the sorted labels: XLA, which Keras
-    # turns on by default on a GPU, has no tf.unique_with_counts.
-    ordered = tf.sort(batch.labels)
-    classes = tf.searchsorted(ordered, batch.labels)
-    counts = tf.searchsorted(ordered, batch.labels, side="right") - classes
-    rows = tf.range(tf.shape(anchors)[0]) + batch.offset
-    positives = tf.cast(tf.gather(counts, rows) - 1, anchors.dtype)
+    pairs, counts = unit_pairs(anchors, batch)
+    # Products of vectors of the length 1 / sqrt(t) are similarities over t.
+    scale = temperature**-0.5
+    scaled = pairs.anchors * scale
+    others = scaled if pairs.symmetric else pairs.samples * scale
+    pairs = pairs._replace(anchors=scaled, samples=others)
+    positives = tf.cast(counts - 1, scaled.dtype)
     if variant == "out":
-        class_sums = tf.math.unsorted_segment_sum(others, classes, tf.size(classes))
-        sums = tf.gather(class_sums, tf.gather(classes, rows)) - anchors
-        positive_sum = tf.reduce_sum(anchors * sums, axis=1) / temperature
+        (log_all,) = log_sum_exp(pairs, 1 / temperature, (ALL,))
+        # Class sums instead of an (A, N) mask:
+        # sum_p z_i.z_p = z_i.(sum_{y_a = y_i} z_a - z_i), where the sum has i itself.
+        class_sums = tf.math.unsorted_segment_sum(
+            others, pairs.classes, tf.size(pairs.classes)
+        )
+        sums = tf.gather(class_sums, pairs.anchor_classes) - scaled
+        positive_sum = tf.reduce_sum(scaled * sums, axis=1)
         losses = log_all - positive_sum / tf.maximum(positives, 1)
     else:
-        same = (labels[:, None] == batch.labels[None, :]) & ~is_self
-        log_positive = tf.reduce_logsumexp(
-            tf.where(same, similarities, nothing), axis=1
-        )
+        log_all, log_positive = log_sum_exp(pairs, 1 / temperature, (ALL, POSITIVES))
         losses = log_all - log_positive + tf.math.log(tf.maximum(positives, 1))
     has_positive = positives > 0
     return Term(
