@@ -14,15 +14,14 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import Row, alternating, table
 from supcon_tf.errors import UserError
-from supcon_tf.markdown import markdown_table
 
 DIMENSION = 128
 CLASSES = 100
@@ -40,13 +39,10 @@ MANY_ROWS_MB = 2048.0
 Pass = Callable[[], Any]
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """A row for the time of each loss and batch size, and for the memory.
 
-    Returns:
-        Rows with `what`, `ours` and `peer` in `unit` (ms or MB), `ratio` (> 1: ours is
-        better) and `goal` (None where the figure is for information). Where no peer can
-        run, `peer` is the memory that is allowed.
+    Where no peer can run, `peer` is the memory that is allowed.
 
     Raises:
         UserError: if the peer is not installed.
@@ -63,40 +59,21 @@ def rows() -> list[dict[str, Any]]:
     for name in GOALS:
         ours, peer = (_peak(name, whose, MEMORY_ROWS) for whose in ("ours", "peer"))
         what = f"{name}, N = {MEMORY_ROWS}, memory"
-        measured.append(_row(what, ours, peer, peer / ours, MEMORY_GOAL, "MB"))
+        measured.append(Row(what, ours, peer, "MB", peer / ours, MEMORY_GOAL))
     name = "SupervisedContrastiveLoss"
     ours = _peak(name, "ours", MANY_ROWS)
     what = f"{name}, N = {MANY_ROWS}, memory against what is allowed"
-    measured.append(_row(what, ours, MANY_ROWS_MB, MANY_ROWS_MB / ours, 1.0, "MB"))
+    measured.append(Row(what, ours, MANY_ROWS_MB, "MB", MANY_ROWS_MB / ours, 1.0))
     return measured
 
 
-def _row(
-    what: str, ours: float, peer: float, ratio: float, goal: float | None, unit: str
-) -> dict[str, Any]:
-    return {
-        "what": what,
-        "ours": ours,
-        "peer": peer,
-        "ratio": ratio,
-        "goal": goal,
-        "unit": unit,
-    }
-
-
-def _time_row(name: str, n: int, goal: float | None) -> dict[str, Any]:
+def _time_row(name: str, n: int, goal: float | None) -> Row:
     runs = {whose: _pass(name, whose, n) for whose in ("ours", "peer")}
-    seconds: dict[str, list[float]] = {whose: [] for whose in runs}
-    for turn in range(TURNS[n] + 2):
-        for whose, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if turn >= 2:
-                seconds[whose].append(time.perf_counter() - start)
+    seconds = alternating(runs, TURNS[n], warmup=2)
     ours, peer = (1000 * statistics.median(seconds[w]) for w in ("ours", "peer"))
     pairs = zip(seconds["peer"], seconds["ours"], strict=True)
     ratio = statistics.median(theirs / own for theirs, own in pairs)
-    return _row(f"{name}, N = {n}, time", ours, peer, ratio, goal, "ms")
+    return Row(f"{name}, N = {n}, time", ours, peer, "ms", ratio, goal)
 
 
 def _pass(name: str, whose: str, n: int) -> Pass:
@@ -204,23 +181,9 @@ def _peak_bytes() -> int:
     return 1024 * int(line.split()[1])
 
 
-def main() -> None:
-    table = [
-        [
-            row["what"],
-            f"{row['ours']:.1f} {row['unit']}",
-            f"{row['peer']:.1f} {row['unit']}",
-            f"{row['ratio']:.1f}",
-            f"{row['goal']:.0f}" if row["goal"] else "-",
-        ]
-        for row in rows()
-    ]
-    print(markdown_table(["what", "ours", "peer", "ratio", "goal"], table))
-
-
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if len(sys.argv) > 1:
         _print_peak(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     else:
-        main()
+        print(table(rows()))
