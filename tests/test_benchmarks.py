@@ -1,0 +1,56 @@
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.measure import Row, alternating, speed_row, table
+from supcon_tf.errors import UserError
+
+
+def test_runs_take_turns_and_the_warm_up_does_not_count():
+    order = []
+    runs = {name: lambda name=name: order.append(name) for name in "ab"}
+    seconds = alternating(runs, turns=3, warmup=2)
+    assert order == ["a", "b"] * 5
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_the_ratio_is_the_median_of_the_turns_ratios():
+    # The machine was ten times as slow in the second turn.
+    seconds = {"ours": [1.0, 10.0, 1.0], "peer": [2.0, 30.0, 4.0]}
+    row = speed_row("step", seconds, "peer", amount=8, goal=2.0)
+    assert row.ratio == 3.0
+    assert (row.ours, row.peer) == (8.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"), [(2.0, " reached"), (1.9, "NOT reached")]
+)
+def test_a_missed_goal_is_said_to_be(ratio, verdict):
+    row = Row("step", 1.0, 2.0, "ms", ratio, goal=2.0)
+    assert verdict in table([row])
+    assert ("NOT" in table([row])) == (ratio < 2)
+
+
+def test_the_table_is_put_between_its_marks_and_nothing_else_changes(
+    tmp_path, monkeypatch
+):
+    document = tmp_path / "performance.md"
+    document.write_text(f"before\n{command.BEGIN}\nold\n{command.END}\nafter\n")
+    monkeypatch.setattr(command, "DOCUMENT", document)
+    command._write([Row("step", 1.0, 2.0, "ms", 2.0)])
+    text = document.read_text()
+    assert text.startswith(f"before\n{command.BEGIN}\n")
+    assert text.endswith(f"{command.END}\nafter\n")
+    assert "old" not in text
+    assert "| step" in text
+
+
+def test_a_benchmark_that_does_not_exist_is_refused():
+    with pytest.raises(UserError, match="--only must be any of step, losses"):
+        command.main(["benchmarks", "--only=speed"])
+
+
+def test_every_benchmark_has_rows():
+    import importlib
+
+    for module in command.BENCHMARKS.values():
+        assert callable(importlib.import_module(f"benchmarks.{module}").rows)
