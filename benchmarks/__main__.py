@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.measure import Row, table
+from benchmarks.measure import Row, processor_features, table
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.files import write_text
 from supcon_tf.flags import new_flags, parse, run_command
@@ -113,15 +113,13 @@ def _write(rows: list[Row]) -> None:
 
 def _machine() -> str:
     """A sentence about the processor and the versions."""
-    model, features = "processor", ""
+    model = "processor"
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        found = dict(line.split(":", 1) for line in lines if ":" in line)
-        found = {key.strip(): value.strip() for key, value in found.items()}
-        model = found.get("model name", model)
-        known = found.get("flags", "").split()
-        wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-        features = ", ".join(name for name in wanted if name in known)
+        names = [line.partition(":")[2] for line in lines if "model name" in line]
+        model = names[0].strip() if names else model
+    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    features = ", ".join(name for name in wanted if name in processor_features())
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy")
     )

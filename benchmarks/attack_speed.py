@@ -21,7 +21,7 @@ from supcon_tf.flags import new_flags, parse, run_command
 
 TURNS = 5
 CURVE = "FGSM at four strengths"
-IMAGES = {"FGSM": 256, CURVE: 256, "PGD-20": 128}
+IMAGES = {"FGSM": 128, CURVE: 128, "PGD-20": 64}
 GOALS = {
     ("FGSM", "cleverhans"): 2,
     ("FGSM", "ART"): 4,

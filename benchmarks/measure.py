@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from supcon_tf.markdown import markdown_table
@@ -29,6 +30,16 @@ class Row:
     ratio: float
     goal: float | None = None
     note: str = ""
+
+
+def processor_features() -> set[str]:
+    """What Linux says that the processor can do; empty elsewhere."""
+    information = Path("/proc/cpuinfo")
+    if not information.exists():
+        return set()
+    lines = information.read_text().splitlines()
+    found = [line.partition(":")[2] for line in lines if line.startswith("flags")]
+    return set(found[0].split()) if found else set()
 
 
 def alternating(

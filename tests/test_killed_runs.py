@@ -21,12 +21,10 @@ FLAGS = (
     "--pretrain_augmentation=crop_flip",
     "--finetune_epochs=2",
     "--checkpoint_steps=5",
-    "--attacks=fgsm,pgd",
+    "--attacks=fgsm,noise",
     "--epsilons=8,16",
-    "--pgd_steps=10",
     "--checks_limit=0",
     "--projector_images=20",
-    "--projector_every=1",
     "--deterministic",
 )
 KILLS = 10

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,8 @@ def test_data_that_is_not_there_and_cannot_be_fetched_is_named(
     # No download, on a machine with a network either.
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # urllib keeps the proxies that it finds at its first use; this test's shall go.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     empty = tmp_path / "empty"
     empty.mkdir()
     message = refused("--dataset=cifar100", f"--data_dir={empty}")

@@ -95,6 +95,11 @@ def color_matrix(saturation: tf.Tensor, hue: tf.Tensor) -> tf.Tensor:
 
 def mix_channels(images: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     """Applies matrix[b], (3, 3), to every pixel of image b."""
+    if images.shape[0] == 1:
+        # An image alone would be multiplied by a kernel that rounds in another way than
+        # the one for several, and a worker's pixels are those of the whole batch.
+        twice = tf.repeat(images, 2, axis=0), tf.repeat(matrix, 2, axis=0)
+        return mix_channels(*twice)[:1]
     shape = tf.shape(images)
     pixels = tf.reshape(images, (shape[0], -1, 3))
     mixed = tf.linalg.matmul(pixels, matrix, transpose_b=True)
