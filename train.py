@@ -5,13 +5,13 @@ stopped goes on where it was when the same command is given again.
 """
 
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
 
 from supcon_tf.config import Config
+from supcon_tf.environment import prepare_environment
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
@@ -38,8 +38,7 @@ with the model, robustness.json and report.md. The same command resumes a run.
 
 def main(argv: list[str]) -> None:
     config, run_dir = parse_flags(argv)
-    # Its start-up notes would bury ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     with leaving_on_sigterm(), contextlib.ExitStack() as held:
         # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
         from supcon_tf.workers import join_workers

@@ -76,8 +76,9 @@ def main(argv: list[str]) -> None:
 def _measured(module: str, arguments: list[str]) -> list[Row]:
     """The rows of a benchmark, from a process of its own."""
     code = (
-        "import dataclasses, importlib, json, os, sys;"
-        "os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3');"
+        "import dataclasses, importlib, json, sys;"
+        "from supcon_tf.environment import prepare_environment;"
+        "prepare_environment();"
         f"rows = importlib.import_module('benchmarks.{module}').rows(*sys.argv[1:]);"
         "print(json.dumps([dataclasses.asdict(row) for row in rows]))"
     )

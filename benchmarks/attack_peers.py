@@ -63,7 +63,7 @@ def _art(attack: str, subject: Subject, epsilon: float) -> Callable:
 
     classifier = TensorFlowV2Classifier(
         subject.model,
-        nb_classes=subject.model.num_classes,
+        nb_classes=subject.model.output_shape[-1],
         input_shape=subject.images.shape[1:],
         loss_object=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         clip_values=(0.0, 1.0),

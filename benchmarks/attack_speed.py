@@ -1,13 +1,15 @@
 """Robust accuracy under FGSM and PGD-20: ours against cleverhans, ART and foolbox.
 
 Everyone finds the same figure, the accuracy of a finished run's model on the same test
-images, from images to accuracy. All take turns in one process; a ratio is the median of
-the turns' ratios. Peers that are not installed are left out.
+images, from images to accuracy. Peers attack the same network with the same weights in
+Keras' own layers, with TensorFlow as it comes and with oneDNN turned on as this
+project's commands do. All take turns; a ratio is the median of the turns' ratios. Peers
+that are not installed are left out.
 
     python -m benchmarks.attack_speed --run_dir=R [--data_dir=DIR]
 """
 
-import os
+import dataclasses
 import statistics
 import sys
 from collections.abc import Callable
@@ -15,12 +17,15 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.apart import apart
 from benchmarks.attack_peers import BATCH_SIZE, PEERS, STEPS, Subject
 from benchmarks.measure import Row, alternating, speed_row, table
+from supcon_tf.environment import prepare_environment
 from supcon_tf.flags import new_flags, parse, run_command
 
 TURNS = 5
 CURVE = "FGSM at four strengths"
+WITH_ONEDNN = " with oneDNN"
 IMAGES = {"FGSM": 128, CURVE: 128, "PGD-20": 64}
 GOALS = {
     ("FGSM", "cleverhans"): 2,
@@ -40,9 +45,34 @@ def rows(run_dir: str, data_dir: str = "") -> list[Row]:
     found = []
     for attack, count in IMAGES.items():
         subject = _subject(attack, run_dir, data_dir, count)
-        runs = {"ours": _ours(attack, subject), **_peers(attack, subject)}
+        runs = {"ours": _ours(attack, subject)}
+        for name in PEERS:
+            given = attack, run_dir, data_dir, count
+            try:
+                alone = apart("benchmarks.attack_speed", "peer", name, *given)
+                runs |= {name: alone, name + WITH_ONEDNN: peer(name, *given)}
+            except ImportError:
+                print(f"{name} is not installed", file=sys.stderr)
         found += _compare(attack, runs, count, subject)
     return found
+
+
+def peer(name: str, attack: str, run_dir: str, data_dir: str, count: int) -> Accuracies:
+    """One of `PEERS` at work on Keras' own layers.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
+    import keras
+
+    from benchmarks.export_speed import stock_encoder
+
+    subject = _subject(attack, run_dir, data_dir, count)
+    encoder = stock_encoder(subject.model.encoder)
+    logits = subject.model.classifier(encoder.output)
+    subject = dataclasses.replace(subject, model=keras.Model(encoder.input, logits))
+    perturbs = [PEERS[name](attack, subject, e) for e in subject.epsilons]
+    return _accuracies_of(perturbs, subject)
 
 
 def strengths(dataset: str, attack: str) -> tuple[float, ...]:
@@ -54,8 +84,6 @@ def strengths(dataset: str, attack: str) -> tuple[float, ...]:
 
 
 def _subject(attack: str, run_dir: str, data_dir: str, count: int) -> Subject:
-    import dataclasses
-
     import numpy as np
 
     from supcon_tf.data import load
@@ -88,15 +116,13 @@ def _ours(attack: str, subject: Subject) -> Accuracies:
     pgd = PGD(epsilon=epsilons[0], steps=STEPS)
 
     def accuracies() -> list[float]:
+        if attack != "PGD-20":
+            survived = FGSM().survivors_at(folded, images, labels, epsilons)
+            return list(map(float, survived.mean(axis=1)))
         # As the evaluation does it: only images that are right can still fall.
         right = _predicted(folded, images) == labels
-        if attack == "PGD-20":
-            survived = pgd.survivors(folded, images[right], labels[right])[None]
-        else:
-            survived = FGSM().survivors_at(
-                folded, images[right], labels[right], epsilons
-            )
-        return list(survived.sum(axis=1) / len(labels))
+        survived = pgd.survivors(folded, images[right], labels[right])
+        return [float(survived.sum() / len(labels))]
 
     return accuracies
 
@@ -116,18 +142,6 @@ def _predicted(model: Any, images: Any) -> Any:
             for start in range(0, len(images), BATCH_SIZE)
         ]
     )
-
-
-def _peers(attack: str, subject: Subject) -> dict[str, Accuracies]:
-    found = {}
-    for name, make in PEERS.items():
-        try:
-            perturbs = [make(attack, subject, e) for e in subject.epsilons]
-        except ImportError:
-            print(f"{name} is not installed", file=sys.stderr)
-            continue
-        found[name] = _accuracies_of(perturbs, subject)
-    return found
 
 
 def _accuracies_of(perturbs: list[Callable], subject: Subject) -> Accuracies:
@@ -161,11 +175,16 @@ def _compare(
     # The first turn compiles.
     seconds = alternating({name: noted(name, run) for name, run in runs.items()}, TURNS)
     peers = [name for name in runs if name != "ours"]
-    best = min(peers, key=lambda name: statistics.median(seconds[name]), default=None)
+    # The fastest with TensorFlow as it comes, and the fastest with oneDNN.
+    best = {
+        min(group, key=lambda name: statistics.median(seconds[name]))
+        for with_onednn in (False, True)
+        if (group := [p for p in peers if p.endswith(WITH_ONEDNN) == with_onednn])
+    }
     found = []
     for name in peers:
-        goal = GOALS.get((attack, name))
-        if name == best:
+        goal = GOALS.get((attack, name.removesuffix(WITH_ONEDNN)))
+        if name in best:
             goal = goal or GOALS.get((attack, "the fastest peer"))
         epsilons = ", ".join(f"{255 * e:g}" for e in subject.epsilons)
         note = (
@@ -190,5 +209,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     run_command(main, sys.argv)

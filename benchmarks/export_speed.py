@@ -7,7 +7,6 @@ session of its own. All take turns in one process.
     python -m benchmarks.export_speed
 """
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, alternating, speed_row, table
+from supcon_tf.environment import prepare_environment
 
 WIDTH = 32
 CLASSES = 100
@@ -108,13 +108,14 @@ def served(folder: Path, output: str) -> Run:
 
 
 def stock_encoder(encoder: Any) -> Any:
-    """The same network and weights with Keras' own batch norm layers."""
+    """The same network and weights with Keras' own layers."""
     import keras
 
     def stock(layer: Any) -> Any:
         kind = type(layer)
-        if isinstance(layer, keras.layers.BatchNormalization):
-            kind = keras.layers.BatchNormalization
+        for own in (keras.layers.BatchNormalization, keras.layers.Conv2D):
+            if issubclass(kind, own):
+                kind = own
         return kind.from_config(layer.get_config())
 
     twin = keras.models.clone_model(encoder, clone_function=stock)
@@ -123,5 +124,5 @@ def stock_encoder(encoder: Any) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     print(table(rows()))

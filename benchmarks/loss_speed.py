@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, alternating, table
+from supcon_tf.environment import prepare_environment
 from supcon_tf.errors import UserError
 
 DIMENSION = 128
@@ -182,7 +183,7 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     if len(sys.argv) > 1:
         _print_peak(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     else:

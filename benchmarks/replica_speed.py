@@ -7,13 +7,13 @@ peer is one replica with Keras' own batch norm.
     python -m benchmarks.replica_speed
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.measure import Row, alternating, speed_row, table
+from supcon_tf.environment import prepare_environment
 
 BATCH = 128
 WIDTH = 32
@@ -88,5 +88,5 @@ def _step(strategy: Any, stock: bool) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     print(table(rows()))

@@ -2,9 +2,9 @@
 
 The same ResNet-18 of width 64 on CIFAR-sized images in batches of 128, cross-entropy +
 supervised contrastive loss on the features, SGD with Nesterov momentum, weight decay.
-Stock Keras has its own batch norm layers, losses as functions of one N x N matrix, and
-`fit`; PyTorch has channels_last and, for bfloat16, autocast. All take turns in one
-process on as many threads.
+Stock Keras has its own layers, losses as functions of one N x N matrix, and `fit`, with
+TensorFlow as it comes and with oneDNN turned on as this project's commands do. PyTorch
+has channels_last and, for bfloat16, autocast. All take turns on as many threads.
 
     python -m benchmarks.step_speed
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.apart import apart
 from benchmarks.measure import (
     Row,
     alternating,
@@ -22,6 +23,7 @@ from benchmarks.measure import (
     speed_row,
     table,
 )
+from supcon_tf.environment import prepare_environment
 
 BATCH = 128
 WIDTH = 64
@@ -31,18 +33,15 @@ TURNS = 5
 # Steps in a turn: what `fit` does once for a call should not count as a step.
 STEPS = 2
 GOALS = {
-    ("mixed_bfloat16", "stock Keras"): 2.0,
+    ("mixed_bfloat16", "Keras"): 2.0,
     ("mixed_bfloat16", "PyTorch"): 1.5,
-    ("float32", "stock Keras"): 1.5,
+    ("float32", "Keras"): 1.5,
     ("float32", "PyTorch"): 1.1,
 }
 
 
 def rows(width: int = WIDTH) -> list[Row]:
     """A row for each arithmetic and peer; PyTorch is left out if it isn't installed."""
-    rng = np.random.default_rng(0)
-    images = rng.random((BATCH, 32, 32, 3), np.float32)
-    labels = rng.integers(0, CLASSES, BATCH)
     found = []
     policies = ["float32", "mixed_bfloat16"]
     if not processor_features() & {"avx512_bf16", "amx_bf16"}:
@@ -51,11 +50,12 @@ def rows(width: int = WIDTH) -> list[Row]:
         policies.remove("mixed_bfloat16")
     for policy in policies:
         runs = {
-            "ours": ours(policy, width, images, labels),
-            "stock Keras": stock_keras(policy, width, images, labels),
+            "ours": ours(policy, width),
+            "stock Keras": apart("benchmarks.step_speed", "stock_keras", policy, width),
+            "stock Keras with oneDNN": stock_keras(policy, width),
         }
         try:
-            runs["PyTorch"] = pytorch(policy, width, images, labels)
+            runs["PyTorch"] = pytorch(policy, width)
         except ImportError:
             print("PyTorch is not installed")
         seconds = alternating(runs, TURNS)
@@ -65,7 +65,7 @@ def rows(width: int = WIDTH) -> list[Row]:
                 seconds,
                 peer,
                 BATCH * STEPS,
-                goal=GOALS[policy, peer],
+                goal=GOALS[policy, "Keras" if "Keras" in peer else peer],
             )
             for peer in runs
             if peer != "ours"
@@ -73,9 +73,14 @@ def rows(width: int = WIDTH) -> list[Row]:
     return found
 
 
-def ours(
-    policy: str, width: int, images: np.ndarray, labels: np.ndarray
-) -> Callable[[], Any]:
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    """Images of noise and labels."""
+    rng = np.random.default_rng(0)
+    images = rng.random((BATCH, 32, 32, 3), np.float32)
+    return images, rng.integers(0, CLASSES, BATCH)
+
+
+def ours(policy: str, width: int) -> Callable[[], Any]:
     """The step as a run makes it."""
     import keras
     import tensorflow as tf
@@ -99,13 +104,12 @@ def ours(
     )
     model.optimizer.build(model.trainable_variables)
     step = training_step(model, Workers(tf.distribute.get_strategy()))
-    batch = tf.constant(images), tf.constant(labels)
-    return lambda: [step(batch, False) for _ in range(STEPS)]
+    images, labels = batch()
+    images, labels = tf.constant(images), tf.constant(labels)
+    return lambda: [step((images, labels), False) for _ in range(STEPS)]
 
 
-def stock_keras(
-    policy: str, width: int, images: np.ndarray, labels: np.ndarray
-) -> Callable[[], Any]:
+def stock_keras(policy: str, width: int) -> Callable[[], Any]:
     """The same network of Keras' own layers, trained by `fit`."""
     import keras
 
@@ -123,6 +127,7 @@ def stock_keras(
             plain_supcon,
         ],
     )
+    images, labels = batch()
     many = np.concatenate([images] * STEPS), np.concatenate([labels] * STEPS)
     return lambda: model.fit(
         many[0], [many[1]] * 2, batch_size=BATCH, shuffle=False, verbose=0
@@ -145,9 +150,7 @@ def plain_supcon(labels: Any, features: Any) -> Any:
     return -tf.reduce_mean(tf.reduce_sum(same * log_probabilities, axis=1) / count)
 
 
-def pytorch(
-    policy: str, width: int, images: np.ndarray, labels: np.ndarray
-) -> Callable[[], Any]:
+def pytorch(policy: str, width: int) -> Callable[[], Any]:
     """The same network and step in PyTorch."""
     import torch
 
@@ -159,6 +162,7 @@ def pytorch(
     optimizer = torch.optim.SGD(
         model.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
+    images, labels = batch()
     inputs = torch.tensor(images.transpose(0, 3, 1, 2)).contiguous(
         memory_format=torch.channels_last
     )
@@ -178,5 +182,5 @@ def pytorch(
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     print(table(rows()))

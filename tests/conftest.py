@@ -1,14 +1,20 @@
 """Shared fixtures: a small network and small real data."""
 
-import os
+from supcon_tf.environment import prepare_environment
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+prepare_environment()
 
 import keras
 import numpy as np
 import pytest
 
 from supcon_tf.config import Config
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: at the end one alone would be waited for."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

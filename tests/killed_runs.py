@@ -95,6 +95,8 @@ def main(folder, seed, kills, words):
 
 
 if __name__ == "__main__":
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.path.insert(0, str(REPOSITORY))
+    from supcon_tf.environment import prepare_environment
+
+    prepare_environment()
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

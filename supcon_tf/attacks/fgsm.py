@@ -66,6 +66,9 @@ class FGSM(PGD):
     ) -> np.ndarray:
         """`survivors` for several epsilons, which share one gradient.
 
+        An image that the model gets wrong without an attack (targeted: that it gives
+        the target) counts as fallen, and is not moved.
+
         Args:
             model, images, labels, batch_size: as for `__call__`.
             epsilons: lengths of the step; the attack's own epsilon plays no part.
@@ -79,17 +82,25 @@ class FGSM(PGD):
         lengths = [FGSM(epsilon=value, norm=self.norm).epsilon for value in epsilons]
         inputs = Inputs.checked(images, labels)
         target = self._target(model, inputs)
-        survived = np.ones((len(lengths), len(inputs)), bool)
+        survived = np.zeros((len(lengths), len(inputs)), bool)
         for start in range(0, len(inputs), check_count("batch_size", batch_size)):
-            batch = slice(start, start + batch_size)
-            origin, truth = tf.constant(inputs.images[batch]), inputs.labels[batch]
-            judged = target.judge(origin, truth, gradient=True)
-            direction = steepest_direction(judged.gradient, self.norm)
-            for row, epsilon in enumerate(lengths):
+            rows = np.arange(start, min(start + batch_size, len(inputs)))
+            judged = target.judge(
+                tf.constant(inputs.images[rows]), inputs.labels[rows], gradient=True
+            )
+            standing = np.flatnonzero(~judged.fooled)
+            if not len(standing):
+                continue
+            direction = steepest_direction(
+                tf.gather(judged.gradient, standing), self.norm
+            )
+            rows = rows[standing]
+            origin, truth = tf.constant(inputs.images[rows]), inputs.labels[rows]
+            for of_epsilon, epsilon in zip(survived, lengths, strict=True):
                 moved = project(
                     origin + epsilon * direction, origin, epsilon, self.norm
                 )
-                survived[row, batch] = ~target.judge(moved, truth).fooled
+                of_epsilon[rows] = ~target.judge(moved, truth).fooled
         return survived
 
     def parameters(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The command `python -m supcon_tf.evaluation`."""
 
-import os
 import sys
 
+from supcon_tf.environment import prepare_environment
 from supcon_tf.evaluation.command import Request, parse_request
 from supcon_tf.evaluation.coverage import refuse_to_shrink
 from supcon_tf.flags import run_command
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
 def run(request: Request, destination: RunFolder) -> None:
     """The evaluation, its table, and where its report is."""
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_environment()
     from supcon_tf.data import load
     from supcon_tf.evaluation.report import accuracy_table
     from supcon_tf.evaluation.run import chosen_split, evaluate_file, evaluate_run

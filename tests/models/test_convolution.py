@@ -4,15 +4,30 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.models import convolution, resnet18
-from supcon_tf.models.convolution import Conv2D, convolve_3x3
+from supcon_tf.models.convolution import (
+    Conv2D,
+    by_convolution,
+    by_product,
+    by_products,
+)
 
 
-def gradients(function, images, kernel, upstream):
-    with tf.GradientTape() as tape:
-        tape.watch([images, kernel])
-        outputs = function(images, kernel)
-        value = tf.reduce_sum(outputs * upstream)
-    return outputs, *tape.gradient(value, [images, kernel])
+def kernels_gradient(images, upstream, stride, size=3):
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=images,
+        filter_sizes=[size, size, images.shape[-1], upstream.shape[-1]],
+        out_backprop=upstream,
+        strides=[1, stride, stride, 1],
+        padding="SAME",
+    )
+
+
+def random_pair(height, width, stride, dtype="float64", count=6, channels=5):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(count, height, width, channels))
+    outputs = count, -(-height // stride), -(-width // stride), 7
+    upstream = rng.normal(size=outputs)
+    return tf.constant(images, dtype), tf.constant(upstream, dtype)
 
 
 @pytest.fixture
@@ -21,69 +36,186 @@ def matrix_unit(monkeypatch):
     monkeypatch.setattr(convolution, "has_matrix_unit", lambda: True)
 
 
-@pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 8), (1, 1), (3, 5)])
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_products_give_the_gradients_of_the_kernel(height, width, dtype, error):
-    rng = np.random.default_rng(0)
-
-    def random(*shape):
-        return tf.constant(rng.normal(size=shape), dtype)
-
-    inputs = random(6, height, width, 5), random(3, 3, 5, 7)
-    upstream = random(6, height, width, 7)
-    found = gradients(convolve_3x3, *inputs, upstream)
-    wanted = gradients(lambda x, k: tf.nn.conv2d(x, k, 1, "SAME"), *inputs, upstream)
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=error, atol=error * 10)
-
-
-def test_products_give_the_gradients_in_a_graph_for_any_batch():
-    images = tf.random.stateless_normal((3, 4, 4, 2), [1, 2])
-    kernel = tf.random.stateless_normal((3, 3, 2, 2), [3, 4])
-    spec = [tf.TensorSpec((None, 4, 4, 2)), tf.TensorSpec((3, 3, 2, 2))]
-    compiled = tf.function(
-        lambda x, k: gradients(convolve_3x3, x, k, 1.0), input_signature=spec
-    )
-    wanted = gradients(convolve_3x3, images, kernel, 1.0)
-    for one, other in zip(compiled(images, kernel), wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
-    ("shape", "policy", "options", "quick"),
+    ("way", "height", "width", "stride"),
     [
-        ((8, 8, 4), "mixed_bfloat16", {}, True),
-        ((8, 8, 4), "float32", {}, False),
-        ((16, 16, 4), "mixed_bfloat16", {}, False),
-        ((8, 8, 4), "mixed_bfloat16", {"strides": 2}, False),
-        ((8, 8, 4), "mixed_bfloat16", {"padding": "valid"}, False),
-        ((8, 8, 4), "mixed_bfloat16", {"kernel_size": 1}, False),
-        ((None, None, 4), "mixed_bfloat16", {}, False),
+        (by_convolution, 4, 4, 1),
+        (by_convolution, 8, 8, 1),
+        (by_convolution, 1, 1, 1),
+        (by_convolution, 3, 5, 1),
+        (by_convolution, 16, 16, 1),
+        (by_convolution, 16, 16, 2),
+        (by_convolution, 10, 12, 1),
+        (by_convolution, 3, 80, 1),
+        (by_convolution, 28, 20, 2),
+        (by_convolution, 8, 4, 2),
+        (by_convolution, 2, 2, 2),
+        (by_products, 4, 4, 1),
+        (by_products, 8, 8, 1),
+        (by_products, 1, 1, 1),
+        (by_products, 3, 5, 1),
     ],
 )
-def test_only_small_maps_in_bfloat16_take_the_quick_way(
-    matrix_unit, monkeypatch, shape, policy, options, quick
+def test_each_way_gives_the_gradient_of_the_kernel(
+    way, height, width, stride, dtype, error
 ):
+    images, upstream = random_pair(height, width, stride, dtype)
+    found = way(images, upstream, stride)
+    wanted = kernels_gradient(images, upstream, stride)
+    np.testing.assert_allclose(found, wanted, rtol=error, atol=error * 10)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 5), (1, 2)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_one_product_gives_the_gradient_of_1x1_filters(height, width, stride):
+    images, upstream = random_pair(height, width, stride)
+    found = by_product(images, upstream, stride)
+    wanted = kernels_gradient(images, upstream, stride, size=1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [3, 4, 6, 8, 15])
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
+def test_gradients_in_float32_are_those_in_float64_each_time(channels, size, stride):
+    # oneDNN reads memory that is not its own for some shapes.
+    images, _ = random_pair(32, 32, stride, count=16, channels=channels)
+    layers = {
+        dtype: Conv2D(8, size, stride, padding="same", dtype=dtype)
+        for dtype in ("float64", "float32")
+    }
+
+    @tf.function
+    def gradients(layer, images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            value = tf.reduce_sum(tf.sin(layer(images, training=True)))
+        return tape.gradient(value, [images, layer.kernel])
+
+    for layer in layers.values():
+        layer.build(images.shape)
+    layers["float64"].set_weights(layers["float32"].get_weights())
+    wanted = gradients(layers["float64"], images)
+    for _ in range(5):
+        found = gradients(layers["float32"], tf.cast(images, tf.float32))
+        for one, other in zip(found, wanted, strict=True):
+            error = np.linalg.norm(one.numpy() - other.numpy())
+            assert error <= 1e-5 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_layer_trains_as_kerass_does_for_any_batch(stride):
+    images, _ = random_pair(8, 8, stride)
+    options = {"strides": stride, "padding": "same", "activation": "tanh"}
+    found = []
+    for kind in (Conv2D, keras.layers.Conv2D):
+        keras.utils.set_random_seed(0)
+        layer = kind(3, 3, bias_initializer="ones", **options, dtype="float64")
+        layer.build(images.shape)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 5), tf.float64)])
+        def step(images, layer=layer, own=kind is Conv2D):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                outputs = layer(images, **({"training": True} if own else {}))
+                value = tf.reduce_sum(outputs**2)
+            return outputs, *tape.gradient(value, [images, *layer.trainable_weights])
+
+        found.append(step(images))
+    assert len(found[0]) == 4
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+
+
+def way_taken(layer, shape, monkeypatch, training=True):
+    """The function that computes the layer's filter gradient, None for the kernel."""
     taken = []
 
-    def spy(images, kernel):
-        taken.append(1)
-        return tf.nn.conv2d(images, kernel, 1, "SAME")
+    def spy(images, kernel, stride, filter_gradient):
+        taken.append(filter_gradient)
+        return tf.nn.conv2d(images, kernel, stride, "SAME")
 
-    monkeypatch.setattr(convolution, "convolve_3x3", spy)
-    settings = {"filters": 3, "kernel_size": 3, "padding": "same", **options}
-    layer = Conv2D(**settings, dtype=policy)
+    monkeypatch.setattr(convolution, "_convolve", spy)
     images = tf.ones((2, *[side or 8 for side in shape]), layer.compute_dtype)
     spec = tf.TensorSpec((2, *shape), layer.compute_dtype)
     layer.build(images.shape)
-    tf.function(lambda x: layer(x), input_signature=[spec])(images)
-    assert bool(taken) == quick
+    tf.function(lambda x: layer(x, training=training), input_signature=[spec])(images)
+    return taken[0] if taken else None
 
 
-def test_without_a_matrix_unit_the_kernel_computes(monkeypatch):
+@pytest.mark.parametrize(
+    ("shape", "policy", "options", "way"),
+    [
+        ((8, 8, 4), "float32", {}, by_convolution),
+        ((8, 8, 4), "float64", {}, by_convolution),
+        ((16, 16, 4), "float32", {"strides": 2}, by_convolution),
+        ((8, 8, 4), "mixed_bfloat16", {}, by_products),
+        ((16, 16, 4), "float32", {}, by_convolution),
+        ((17, 16, 4), "float32", {}, None),
+        ((34, 32, 4), "float32", {"strides": 2}, None),
+        ((15, 15, 4), "float32", {"strides": 2}, None),
+        ((8, 8, 4), "float32", {"strides": 3}, None),
+        ((16, 16, 4), "mixed_bfloat16", {}, None),
+        ((8, 8, 4), "mixed_bfloat16", {"strides": 2}, None),
+        ((8, 8, 4), "mixed_float16", {}, None),
+        ((8, 8, 4), "float32", {"padding": "valid"}, None),
+        ((8, 8, 4), "float32", {"kernel_size": 1}, None),
+        ((8, 8, 4), "float32", {"kernel_size": 1, "strides": 2}, by_product),
+        (
+            (None, None, 4),
+            "mixed_bfloat16",
+            {"kernel_size": 1, "strides": 2},
+            by_product,
+        ),
+        ((8, 8, 16), "float32", {"kernel_size": 1, "strides": 2}, None),
+        ((8, 8, 4), "float32", {"dilation_rate": 2}, None),
+        ((8, 8, 4), "float32", {"groups": 2, "filters": 4}, None),
+        ((None, None, 4), "float32", {}, None),
+    ],
+)
+def test_only_what_is_quicker_otherwise_leaves_the_kernel(
+    matrix_unit, monkeypatch, shape, policy, options, way
+):
+    settings = {"filters": 3, "kernel_size": 3, "padding": "same", **options}
+    layer = Conv2D(**settings, dtype=policy)
+    assert way_taken(layer, shape, monkeypatch) is way
+
+
+def test_without_a_matrix_unit_the_kernel_computes_in_bfloat16(monkeypatch):
     monkeypatch.setattr(convolution, "has_matrix_unit", lambda: False)
-    monkeypatch.setattr(convolution, "convolve_3x3", lambda *_: pytest.fail("quick"))
-    Conv2D(3, 3, padding="same", dtype="mixed_bfloat16")(tf.ones((2, 4, 4, 4)))
+    layer = Conv2D(3, 3, padding="same", dtype="mixed_bfloat16")
+    assert way_taken(layer, (4, 4, 4), monkeypatch) is None
+
+
+@pytest.mark.parametrize("training", [False, None])
+def test_only_training_leaves_the_kernel(monkeypatch, training):
+    layer = Conv2D(3, 3, padding="same")
+    assert way_taken(layer, (4, 4, 4), monkeypatch, training) is None
+
+
+def test_a_network_trains_its_small_maps_by_convolution(monkeypatch):
+    taken = []
+    whole = by_convolution
+
+    def spy(images, upstream, stride):
+        taken.append((images.shape[1:], stride))
+        return whole(images, upstream, stride)
+
+    monkeypatch.setattr(convolution, "by_convolution", spy)
+    network = resnet18((32, 32, 3), width=4)
+
+    @tf.function
+    def gradient(images):
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(tf.square(network(images, training=True)))
+        return tape.gradient(value, network.trainable_variables)
+
+    gradient(tf.ones((2, 32, 32, 3)))
+    maps = []
+    for side, channels in ((4, 32), (8, 16), (16, 8)):
+        maps += [((side, side, channels), 1)] * 3
+        maps += [((2 * side, 2 * side, channels // 2), 2)]
+    assert taken == maps
 
 
 def test_a_network_in_bfloat16_has_the_same_gradients_either_way(monkeypatch):
@@ -94,7 +226,7 @@ def test_a_network_in_bfloat16_has_the_same_gradients_either_way(monkeypatch):
         monkeypatch.setattr(convolution, "has_matrix_unit", lambda q=quick: q)
         network = resnet18((16, 16, 3), width=4, dtype="mixed_bfloat16")
         with tf.GradientTape() as tape:
-            value = tf.reduce_mean(tf.square(network(images, training=False)))
+            value = tf.reduce_mean(tf.square(network(images, training=True)))
         found[quick] = tape.gradient(value, network.trainable_variables)
     for one, other in zip(found[True], found[False], strict=True):
         # bfloat16 keeps eight bits, and each layer rounds.

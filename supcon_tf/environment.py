@@ -1,0 +1,16 @@
+"""What the commands set in the environment before TensorFlow is imported."""
+
+import os
+import platform
+
+
+def prepare_environment() -> None:
+    """Quiet start-up, and TensorFlow's faster CPU kernels; what is set already stays.
+
+    TensorFlow uses oneDNN by itself only on processors with AVX-512 VNNI, bfloat16 or
+    AMX. On those with AVX2 alone a training step takes about half the time with it.
+    """
+    # Its start-up notes would bury ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
