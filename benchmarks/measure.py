@@ -9,6 +9,9 @@ from typing import Any
 
 from supcon_tf.markdown import markdown_table
 
+# Seconds between two turns.
+PAUSE = 0.05
+
 
 @dataclass(frozen=True)
 class Row:
@@ -47,11 +50,14 @@ def alternating(
 ) -> dict[str, list[float]]:
     """Seconds of each run in each turn.
 
-    All take turns, so that a machine that gets slower does so for all of them.
+    All take turns, so that a machine that gets slower does so for all of them. A pause
+    lets the threads of one library go to sleep before another's turn: those of PyTorch
+    wait busily for a while.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(warmup + turns):
         for name, run in runs.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             run()
             if turn >= warmup:

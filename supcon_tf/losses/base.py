@@ -8,6 +8,9 @@ import tensorflow as tf
 from supcon_tf.distribution import Batch
 from supcon_tf.losses.tiles import Pairs
 
+# Rows that are shorter are not scaled to length 1, but by 1 / SHORTEST.
+SHORTEST = 1e-6
+
 
 class Term(NamedTuple):
     """One mean of a loss, kept as sum and count.
@@ -100,16 +103,28 @@ def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
-def unit_length(vectors: tf.Tensor) -> tf.Tensor:
-    """Rows scaled to length 1, with a finite gradient.
+@tf.custom_gradient
+def unit_length(vectors: tf.Tensor):  # type: ignore[no-untyped-def]
+    """Rows (N, D) scaled to length 1, with a finite gradient.
 
     A zero row stays zero, and one shorter than 1e-6 stays shorter than 1.
     """
     # The square of a very long row overflows. The length does not matter, so a row may
     # be shortened first, and nothing is lost by leaving that out of the gradient.
     largest = tf.reduce_max(tf.abs(vectors), axis=-1, keepdims=True)
-    shortened = vectors / tf.stop_gradient(tf.maximum(largest, 1))
-    return tf.math.l2_normalize(shortened, axis=-1)
+    shortening = tf.maximum(largest, 1)
+    shortened = vectors / shortening
+    square = tf.reduce_sum(tf.square(shortened), axis=-1, keepdims=True)
+    inverse = tf.math.rsqrt(tf.maximum(square, SHORTEST**2))
+    unit = shortened * inverse
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        # d(x / |x|) = (g - u (u.g)) / |x|; below the shortest the divisor is constant.
+        along = tf.reduce_sum(unit * upstream, axis=-1, keepdims=True)
+        along = tf.where(square >= SHORTEST**2, along, 0)
+        return (upstream - unit * along) * (inverse / shortening)
+
+    return unit, gradient
 
 
 def unit_pairs(anchors: tf.Tensor, batch: Batch) -> tuple[Pairs, tf.Tensor]:

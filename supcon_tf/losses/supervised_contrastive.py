@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from supcon_tf.losses.base import Batch, BatchLoss, Term, unit_pairs
 from supcon_tf.losses.log_sum_exp import ALL, POSITIVES, log_sum_exp
+from supcon_tf.losses.tiles import Pairs
 
 
 @keras.saving.register_keras_serializable(package="supcon_tf")
@@ -114,21 +115,43 @@ def supervised_contrastive_term(
     others = scaled if pairs.symmetric else pairs.samples * scale
     pairs = pairs._replace(anchors=scaled, samples=others)
     positives = tf.cast(counts - 1, scaled.dtype)
+    has_positive = positives > 0
     if variant == "out":
-        (log_all,) = log_sum_exp(pairs, 1 / temperature, (ALL,))
-        # Class sums instead of an (A, N) mask:
-        # sum_p z_i.z_p = z_i.(sum_{y_a = y_i} z_a - z_i), where the sum has i itself.
-        class_sums = tf.math.unsorted_segment_sum(
-            others, pairs.classes, tf.size(pairs.classes)
-        )
-        sums = tf.gather(class_sums, pairs.anchor_classes) - scaled
-        positive_sum = tf.reduce_sum(scaled * sums, axis=1)
-        losses = log_all - positive_sum / tf.maximum(positives, 1)
+        (losses,) = log_sum_exp(pairs, 1 / temperature, (ALL,))
+        pulls = _weighted_positive_sum(pairs, 1 / tf.maximum(positives, 1))
     else:
         log_all, log_positive = log_sum_exp(pairs, 1 / temperature, (ALL, POSITIVES))
         losses = log_all - log_positive + tf.math.log(tf.maximum(positives, 1))
-    has_positive = positives > 0
+        pulls = 0
     return Term(
-        tf.reduce_sum(tf.where(has_positive, losses, 0)),
+        tf.reduce_sum(tf.where(has_positive, losses, 0)) - pulls,
         tf.math.count_nonzero(has_positive, dtype=tf.int64),
     )
+
+
+def _weighted_positive_sum(pairs: Pairs, weights: tf.Tensor) -> tf.Tensor:
+    """`sum_i w_i sum_p z_i.z_p`, by the sums of the classes instead of an (A, N) mask.
+
+    `sum_p z_i.z_p = z_i.(sum_{y_a = y_i} z_a - z_i)`, where the sum has i itself. The
+    weights `w` (A,) are one for each class. So in a batch that is its own contrast the
+    pairs (i, p) and (p, i) weigh the same, and the gradient for `z_i` is
+    `2 w_i sum_p z_p`, which needs no second sum over the classes.
+    """
+
+    @tf.custom_gradient
+    def symmetric(vectors: tf.Tensor):  # type: ignore[no-untyped-def]
+        others = _positives_added(vectors, vectors, pairs)
+        weighted = weights[:, None] * others
+        total = tf.reduce_sum(vectors * weighted)
+        return total, lambda upstream: 2 * upstream * weighted
+
+    if pairs.symmetric:
+        return symmetric(pairs.anchors)
+    others = _positives_added(pairs.anchors, pairs.samples, pairs)
+    return tf.reduce_sum(weights * tf.reduce_sum(pairs.anchors * others, axis=1))
+
+
+def _positives_added(anchors: tf.Tensor, samples: tf.Tensor, pairs: Pairs) -> tf.Tensor:
+    count = tf.size(pairs.classes)
+    class_sums = tf.math.unsorted_segment_sum(samples, pairs.classes, count)
+    return tf.gather(class_sums, pairs.anchor_classes) - anchors
