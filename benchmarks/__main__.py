@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.measure import Row, processor_features, table
+from benchmarks.measure import Row, processor_features, processor_says, table
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.files import write_text
 from supcon_tf.flags import new_flags, parse, run_command
@@ -114,11 +114,7 @@ def _write(rows: list[Row]) -> None:
 
 def _machine() -> str:
     """A sentence about the processor and the versions."""
-    model = "processor"
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.partition(":")[2] for line in lines if "model name" in line]
-        model = names[0].strip() if names else model
+    model = processor_says("model name") or "processor"
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
     features = ", ".join(name for name in wanted if name in processor_features())
     packages = ", ".join(

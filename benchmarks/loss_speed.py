@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.measure import Row, alternating, table
 from supcon_tf.environment import prepare_environment
 from supcon_tf.errors import UserError
+from supcon_tf.flags import run_command
 
 DIMENSION = 128
 CLASSES = 100
@@ -182,9 +183,13 @@ def _peak_bytes() -> int:
     return 1024 * int(line.split()[1])
 
 
-if __name__ == "__main__":
-    prepare_environment()
-    if len(sys.argv) > 1:
-        _print_peak(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        _print_peak(argv[1], argv[2], int(argv[3]))
     else:
         print(table(rows()))
+
+
+if __name__ == "__main__":
+    prepare_environment()
+    run_command(main, sys.argv)

@@ -35,14 +35,21 @@ class Row:
     note: str = ""
 
 
-def processor_features() -> set[str]:
-    """What Linux says that the processor can do; empty elsewhere."""
+def processor_says(what: str) -> str:
+    """What Linux says of the first processor, such as its "flags"; empty elsewhere."""
     information = Path("/proc/cpuinfo")
     if not information.exists():
-        return set()
-    lines = information.read_text().splitlines()
-    found = [line.partition(":")[2] for line in lines if line.startswith("flags")]
-    return set(found[0].split()) if found else set()
+        return ""
+    for line in information.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == what:
+            return value.strip()
+    return ""
+
+
+def processor_features() -> set[str]:
+    """What the processor can do."""
+    return set(processor_says("flags").split())
 
 
 def alternating(

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks.apart import apart
 from benchmarks.measure import Row, alternating, speed_row, table
 from supcon_tf.errors import UserError
 
@@ -54,3 +56,31 @@ def test_every_benchmark_has_rows():
 
     for module in command.BENCHMARKS.values():
         assert callable(importlib.import_module(f"benchmarks.{module}").rows)
+
+
+def test_turns_apart_are_of_one_process_with_tensorflow_as_it_comes(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    run = apart("tests.turns", "environment", "TF_ENABLE_ONEDNN_OPTS")
+    assert [run(), run()] == [[1, None], [2, None]]
+
+
+def test_a_peer_that_is_missing_apart_is_missing_here():
+    with pytest.raises(ImportError, match="no such peer"):
+        apart("tests.turns", "missing")
+
+
+def test_a_turn_that_fails_apart_ends_the_benchmark():
+    run = apart("tests.turns", "failing")
+    with pytest.raises(RuntimeError, match=r"tests.turns.failing ended: exit code 1"):
+        run()
+
+
+def test_keras_peers_have_keras_own_layers():
+    from benchmarks.export_speed import stock_encoder
+    from supcon_tf.models import resnet18
+
+    encoder = resnet18((8, 8, 3), width=2)
+    twin = stock_encoder(encoder)
+    assert not any("supcon_tf" in type(layer).__module__ for layer in twin.layers)
+    images = np.random.default_rng(0).random((3, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(twin(images), encoder(images), rtol=1e-4, atol=1e-6)
