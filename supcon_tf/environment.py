@@ -10,7 +10,11 @@ def prepare_environment() -> None:
     TensorFlow uses oneDNN by itself only on processors with AVX-512 VNNI, bfloat16 or
     AMX. On those with AVX2 alone a training step takes about half the time with it.
     """
-    # Its start-up notes would bury ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quieten_tensorflow()
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def quieten_tensorflow() -> None:
+    """No notes at start-up: they would bury ours."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,8 +1,8 @@
 """Shared fixtures: a small network and small real data."""
 
-from supcon_tf.environment import prepare_environment
+from supcon_tf.environment import quieten_tensorflow
 
-prepare_environment()
+quieten_tensorflow()
 
 import keras
 import numpy as np

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -101,6 +105,20 @@ def test_gradients_in_float32_are_those_in_float64_each_time(channels, size, str
         for one, other in zip(found, wanted, strict=True):
             error = np.linalg.norm(one.numpy() - other.numpy())
             assert error <= 1e-5 * np.linalg.norm(other)
+
+
+def test_gradients_are_right_with_onednn_too():
+    """The test above, in a process that turns oneDNN on as the commands do."""
+    words = ["-m", "pytest", "-n0", "-p", "no:cacheprovider", "-k", "each_time"]
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words, __file__],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 @pytest.mark.parametrize("stride", [1, 2])
