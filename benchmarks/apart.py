@@ -31,7 +31,6 @@ def apart(module: str, function: str, *arguments: Any) -> Callable[[], Any]:
         ImportError: if the function raises it, for a peer that is not installed.
         RuntimeError: if the process ends by any other error.
     """
-    # TensorFlow's messages, and those of its libraries, are no answers.
     code = f"from benchmarks.apart import answer; answer({module!r}, {function!r})"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
@@ -64,6 +63,7 @@ def apart(module: str, function: str, *arguments: Any) -> Callable[[], Any]:
 
 def answer(module: str, function: str) -> None:
     """The other process: a line is read, a turn is taken, a line is written."""
+    # What libraries print is no answer: it goes where errors go.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
