@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 
 
 def prepare_environment() -> None:
@@ -9,9 +10,12 @@ def prepare_environment() -> None:
 
     TensorFlow uses oneDNN by itself only on processors with AVX-512 VNNI, bfloat16 or
     AMX. On those with AVX2 alone a training step takes about half the time with it.
+    Where TensorFlow is imported already, it has read this: set now, it would hold for
+    child processes alone, whose logits then would not be the same bits.
     """
     quieten_tensorflow()
-    if platform.machine().lower() in ("x86_64", "amd64"):
+    has_onednn = platform.machine().lower() in ("x86_64", "amd64")
+    if has_onednn and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 

@@ -1,5 +1,6 @@
 import os
 import platform
+import sys
 
 import pytest
 
@@ -10,7 +11,8 @@ NAMES = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 
 @pytest.fixture
 def environment(monkeypatch):
-    """Nothing set, and whatever gets set is unset again."""
+    """Nothing set, TensorFlow not imported; whatever gets set is unset again."""
+    monkeypatch.delitem(sys.modules, "tensorflow")
     for name in NAMES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -32,3 +34,9 @@ def test_what_is_set_already_stays(environment):
         environment.setenv(name, "0")
     prepare_environment()
     assert [os.environ[name] for name in NAMES] == ["0", "0"]
+
+
+def test_onednn_is_left_alone_once_tensorflow_is_imported(environment):
+    environment.setitem(sys.modules, "tensorflow", None)
+    prepare_environment()
+    assert [os.environ.get(name) for name in NAMES] == ["3", None]
