@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from supcon_tf.losses.tiles import Grid, PairFunction, Pairs, Tensors, Tile, sides
+from supcon_tf.losses.tiles import (
+    Grid,
+    PairFunction,
+    Pairs,
+    Tensors,
+    Tile,
+    sides,
+    transposed_product,
+)
 
 # Small enough for few tiles on the diagonal to be computed in full, of which half would
 # do, and large enough for a tile to outweigh the start of its operations.
@@ -27,14 +35,14 @@ def row_sums(
     def gradient(*upstream: tf.Tensor) -> Tensors:
         by_row = tuple(grid.rows.split(u) for u in upstream)
         for_anchors: list = [[] for _ in range(grid.rows.count)]
-        for_samples: list = [[] for _ in range(grid.columns.count)]
+        for_samples = for_anchors
+        if not grid.symmetric:
+            for_samples = [[] for _ in range(grid.columns.count)]
         for (i, j), (kept, _) in computed.items():
             slope = function.slope(kept, sides(by_row, i, j, grid.symmetric))
             for_anchors[i].append(tf.matmul(slope, grid.samples[j]))
             if not (grid.symmetric and i == j):
-                product = tf.matmul(grid.anchors_transposed[i], slope)
-                target = for_anchors if grid.symmetric else for_samples
-                target[j].append(tf.transpose(product))
+                for_samples[j].append(transposed_product(slope, grid.anchors[i]))
         by_side = [for_anchors] if grid.symmetric else [for_anchors, for_samples]
         return tuple(
             tf.concat([tf.add_n(parts) for parts in side], axis=0) for side in by_side

@@ -112,10 +112,7 @@ class Grid:
         if not self.symmetric:
             self.samples = self.columns.split(pairs.samples)
         # A matrix product is faster for an operand that needs no transposition.
-        self.anchors_transposed = transposed(self.anchors)
-        self.samples_transposed = self.anchors_transposed
-        if not self.symmetric:
-            self.samples_transposed = transposed(self.samples)
+        self._samples_transposed = transposed(self.samples)
         self._anchor_classes = self.rows.split(pairs.anchor_classes)
         self._classes = self.columns.split(pairs.classes)
 
@@ -136,7 +133,7 @@ class Grid:
             return self._without_filling(j, values, other)
 
         return Tile(
-            tf.matmul(at(self.anchors, i), at(self.samples_transposed, j)),
+            tf.matmul(at(self.anchors, i), at(self._samples_transposed, j)),
             at(self._anchor_classes, i),
             at(self._classes, j),
             exclude,
@@ -181,6 +178,13 @@ def transposed(blocks: Any) -> Any:
     if isinstance(blocks, list):
         return [tf.transpose(block) for block in blocks]
     return tf.transpose(blocks, [0, 2, 1])
+
+
+def transposed_product(slope: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """`slope^T @ anchors`, what a tile (R, C) adds to the gradient for its samples."""
+    # A product that reads an operand transposed takes twice as long, and TensorFlow's
+    # graph optimizer makes one of these two unless three axes are transposed.
+    return tf.matmul(tf.transpose(slope[None], (0, 2, 1))[0], anchors)
 
 
 def choose(

@@ -14,6 +14,7 @@ from supcon_tf.losses.tiles import (
     at,
     choose,
     sides,
+    transposed_product,
 )
 
 # A float32 tile is 4 MiB, and some five are in use at once. At half of it the start of
@@ -43,22 +44,22 @@ def row_sums(
         def step(i: tf.Tensor, j: tf.Tensor, state: Tensors) -> Tensors:
             kept, _ = function.values(grid.tile(i, j))
             slope = function.slope(kept, sides(by_row, i, j, grid.symmetric))
-            for_anchors = _add(state[0], i, tf.matmul(slope, at(grid.samples, j)))
-            return for_anchors, choose(
+            found = tf.matmul(slope, at(grid.samples, j))
+            state = (_add(state[0], i, found), *state[1:])
+            to_columns = choose(
                 (i != j) if grid.symmetric else True,
                 lambda: _add(
-                    state[1], j, tf.matmul(at(grid.anchors_transposed, i), slope)
+                    state[-1], j, transposed_product(slope, at(grid.anchors, i))
                 ),
-                state[1],
+                state[-1],
             )
+            return (*state[:-1], to_columns)
 
-        zeros = tf.zeros_like(grid.anchors), tf.zeros_like(grid.samples_transposed)
-        for_anchors, for_samples = _visit(grid, step, zeros)
-        for_anchors = grid.rows.join(for_anchors)
-        for_samples = grid.columns.join(tf.transpose(for_samples, [0, 2, 1]))
+        zeros = tf.zeros_like(grid.anchors), tf.zeros_like(grid.samples)
         if grid.symmetric:
-            return (for_anchors + for_samples,)
-        return for_anchors, for_samples
+            return (grid.rows.join(*_visit(grid, step, zeros[:1])),)
+        for_anchors, for_samples = _visit(grid, step, zeros)
+        return grid.rows.join(for_anchors), grid.columns.join(for_samples)
 
     return sums, gradient
 
