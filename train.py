@@ -44,22 +44,22 @@ def main(argv: list[str]) -> None:
         from supcon_tf.workers import join_workers
 
         workers = join_workers(config)
-        held.enter_context(workers.session())
         folder = RunFolder(run_dir)
-        # Steps between checkpoints too: all workers take part in one.
-        same = repr((config.weight_fields(), config.checkpoint_steps))
-        workers.refuse_difference("flags", same.encode())
-        workers.on_chief(lambda: held.enter_context(sole_use(folder.path)))
-        run(config, folder, workers)
+        with workers.session():
+            # Steps between checkpoints too: all workers take part in one.
+            same = repr((config.weight_fields(), config.checkpoint_steps))
+            workers.refuse_difference("flags", same.encode())
+            workers.on_chief(lambda: held.enter_context(sole_use(folder.path)))
+            data = train_together(config, folder, workers)
+        if workers.is_chief:
+            evaluate(config, folder, data)
 
 
-def run(config: Config, folder: RunFolder, workers: "Workers") -> None:
-    """The run on this machine, one of many or the only one."""
+def train_together(
+    config: Config, folder: RunFolder, workers: "Workers"
+) -> "ImageData":
+    """The training, on this machine as one of many or the only one, and its data."""
     from supcon_tf.data import load
-    from supcon_tf.evaluation.report import accuracy_table
-    from supcon_tf.evaluation.results import finished_result
-    from supcon_tf.evaluation.run import evaluate_run
-    from supcon_tf.markdown import markdown_table
     from supcon_tf.training.setup import prepare_process
     from supcon_tf.training.training import train
 
@@ -79,8 +79,16 @@ def run(config: Config, folder: RunFolder, workers: "Workers") -> None:
     )
     workers.on_chief(lambda: refuse_evaluation(folder, config, data))
     train(config, data, folder, workers)
-    if not workers.is_chief:
-        return
+    return data
+
+
+def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
+    """The attacks and the report, unless they are there."""
+    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.results import finished_result
+    from supcon_tf.evaluation.run import evaluate_run
+    from supcon_tf.markdown import markdown_table
+
     result = finished_result(folder, config) or evaluate_run(folder, config, data)
     print(markdown_table(*accuracy_table(result)))
     print(f"report: {folder.report_file}")

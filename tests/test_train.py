@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from supcon_tf.config import Config
 from supcon_tf.errors import UserError
 from supcon_tf.flags import run_command
+from supcon_tf.workers import Workers
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPES = sorted((REPOSITORY / "flags").glob("*.flags"))
@@ -399,6 +401,21 @@ def test_a_changed_temperature_is_refused_on_resume(finished, command):
     assert message.startswith(f"--temperature was 0.1 when the run in {folder} was")
     assert "Received: 0.2" in message
     assert (folder / "config.json").read_bytes() == config
+
+
+def test_a_failed_evaluation_is_not_taken_for_a_lost_worker(
+    finished, tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise tf.errors.InternalError(None, None, "broken kernel")
+
+    folder = shutil.copytree(finished[1], tmp_path / "run")
+    (folder / "robustness.json").unlink()
+    two = Workers(tf.distribute.get_strategy(), index=0, count=2)
+    monkeypatch.setattr("supcon_tf.workers.join_workers", lambda _: two)
+    monkeypatch.setattr("supcon_tf.evaluation.run.evaluate_run", fail)
+    with pytest.raises(tf.errors.InternalError, match="broken kernel"):
+        TRAIN.main(["train.py", *TINY, f"--run_dir={folder}"])
 
 
 # The recipes.
