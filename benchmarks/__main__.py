@@ -14,12 +14,12 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.measure import Row, processor_features, processor_says, table
+from benchmarks.measure import REPOSITORY, Row, table
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.files import write_text
 from supcon_tf.flags import new_flags, parse, run_command
+from supcon_tf.processor import processor_features, processor_says
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 # The table stands between these lines; what is around it is written by hand.
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"

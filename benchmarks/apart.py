@@ -10,10 +10,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks.measure import REPOSITORY
 
 
 def apart(module: str, function: str, *arguments: Any) -> Callable[[], Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from supcon_tf.markdown import markdown_table
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 # Seconds between two turns.
 PAUSE = 0.05
 
@@ -33,23 +34,6 @@ class Row:
     ratio: float
     goal: float | None = None
     note: str = ""
-
-
-def processor_says(what: str) -> str:
-    """What Linux says of the first processor, such as its "flags"; empty elsewhere."""
-    information = Path("/proc/cpuinfo")
-    if not information.exists():
-        return ""
-    for line in information.read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == what:
-            return value.strip()
-    return ""
-
-
-def processor_features() -> set[str]:
-    """What the processor can do."""
-    return set(processor_says("flags").split())
 
 
 def alternating(

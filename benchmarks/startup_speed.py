@@ -7,12 +7,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Row, alternating, table
+from benchmarks.measure import REPOSITORY, Row, alternating, table
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TURNS = 5
 ANSWER_SECONDS = 1.0
 IMPORT_SECONDS = 0.3

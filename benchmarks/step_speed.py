@@ -19,11 +19,11 @@ from benchmarks.apart import apart
 from benchmarks.measure import (
     Row,
     alternating,
-    processor_features,
     speed_row,
     table,
 )
 from supcon_tf.environment import prepare_environment
+from supcon_tf.processor import emulates_bfloat16
 
 BATCH = 128
 WIDTH = 64
@@ -44,8 +44,8 @@ def rows(width: int = WIDTH) -> list[Row]:
     """A row for each arithmetic and peer; PyTorch is left out if it isn't installed."""
     found = []
     policies = ["float32", "mixed_bfloat16"]
-    if not processor_features() & {"avx512_bf16", "amx_bf16"}:
-        # It would take minutes a step and tell nothing: nobody trains so there.
+    if emulates_bfloat16():
+        # A step takes a minute, whoever makes it, and nobody trains so there.
         print("bfloat16 is left out: this processor only emulates it")
         policies.remove("mixed_bfloat16")
     for policy in policies:

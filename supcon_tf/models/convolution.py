@@ -1,10 +1,9 @@
 """A convolution whose filter gradient is quick on small maps, and right everywhere."""
 
-import functools
-from pathlib import Path
-
 import keras
 import tensorflow as tf
+
+from supcon_tf.processor import processor_features
 
 # Rows times columns of the outputs up to which each way beats the kernel. Batch 128,
 # two cores: float32 with AVX2, 4x4x512 in 66 ms instead of 159, 8x8x256 in 73 instead
@@ -174,8 +173,6 @@ def _same_padding(stride: int) -> list[int]:
     return [1, 1] if stride == 1 else [0, 1]
 
 
-@functools.cache
 def has_matrix_unit() -> bool:
     """Whether the processor that computes has a matrix unit for bfloat16 (AMX)."""
-    processors = Path("/proc/cpuinfo")
-    return processors.exists() and "amx_bf16" in processors.read_text().split()
+    return "amx_bf16" in processor_features()
