@@ -46,6 +46,37 @@ def test_the_table_is_put_between_its_marks_and_nothing_else_changes(
     assert "| step" in text
 
 
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Makes each benchmark one row of its name, and a document for the table."""
+    monkeypatch.setattr(
+        command, "_measured", lambda name, _: [Row(name, 1.0, 2.0, "ms", 2.0)]
+    )
+    document = tmp_path / "performance.md"
+    document.write_text(f"{command.BEGIN}\nold\n{command.END}\n")
+    monkeypatch.setattr(command, "DOCUMENT", document)
+    return document
+
+
+def test_all_benchmarks_end_in_one_table_that_is_written(measured, capsys):
+    command.main(["benchmarks", "--run_dir=somewhere"])
+    printed = capsys.readouterr().out
+    assert printed.count("| what") == 1
+    assert all(f"| {name} " in printed for name in command.BENCHMARKS.values())
+    assert printed.split("written")[0].strip() in measured.read_text()
+
+
+@pytest.mark.parametrize(
+    "words", [("--only=losses,startup",), ("--run_dir=somewhere", "--nowrite")]
+)
+def test_a_part_of_the_table_or_an_unwanted_one_is_printed_only(
+    measured, capsys, words
+):
+    command.main(["benchmarks", *words])
+    assert "| loss_speed " in capsys.readouterr().out
+    assert "old" in measured.read_text()
+
+
 def test_a_benchmark_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match="--only must be any of step, losses"):
         command.main(["benchmarks", "--only=speed"])
