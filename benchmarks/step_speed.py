@@ -16,12 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.apart import apart
-from benchmarks.measure import (
-    Row,
-    alternating,
-    speed_row,
-    table,
-)
+from benchmarks.measure import Row, alternating, speed_row, table
 from supcon_tf.environment import prepare_environment
 from supcon_tf.processor import emulates_bfloat16
 
