@@ -29,8 +29,8 @@ DIMENSION = 128
 CLASSES = 100
 TEMPERATURE = 0.1
 TURNS = {512: 31, 2048: 11, 8192: 5}
-# Passes in a turn: one of few rows takes no longer than threads take to wake up after
-# a pause, and in training there is no such pause.
+# Passes in a turn: threads that wake up after a pause cost half of one of few rows, and
+# in training there is no such pause.
 PASSES = {512: 10, 2048: 3, 8192: 1}
 GOALS = {
     "SupervisedContrastiveLoss": {512: 3.0, 2048: 6.0, 8192: 10.0},
