@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages, Array
 from supcon_tf.attacks.bounds import NORMS
-from supcon_tf.attacks.inputs import Inputs, check_count, check_number
+from supcon_tf.attacks.inputs import Inputs, check_count, check_number, check_switch
 from supcon_tf.attacks.objectives import Objective
 from supcon_tf.attacks.search import search
 from supcon_tf.attacks.target import Target
@@ -61,11 +61,11 @@ class Attack(ABC):
             raise UserError(f"norm must be one of linf, l2. Received: {norm!r}")
         self.norm = norm
         self.epsilon = self._checked_epsilon(epsilon)
-        self.objective = Objective(loss, targeted=targeted)
+        self.targeted = check_switch("targeted", targeted)
+        self.objective = Objective(loss, targeted=self.targeted)
         self.loss = loss
-        self.targeted = targeted
         self.seed = check_count("seed", seed, minimum=0)
-        self.early_stop = early_stop
+        self.early_stop = check_switch("early_stop", early_stop)
 
     @property
     @abstractmethod
@@ -190,7 +190,7 @@ class Attack(ABC):
             inputs,
             batch_size=check_count("batch_size", batch_size),
             early_stop=True,
-            known_right=known_right,
+            known_right=check_switch("known_right", known_right),
         )
 
     def survivors_at(
