@@ -7,6 +7,7 @@ in place of the model is compiled once for many calls.
 from supcon_tf.attacks.autoattack_art import AutoAttackART
 from supcon_tf.attacks.fgsm import FGSM
 from supcon_tf.attacks.pgd import PGD
+from supcon_tf.attacks.probe import ProbabilityOutputError
 from supcon_tf.attacks.random_noise import RandomNoise
 from supcon_tf.attacks.square import Square
 from supcon_tf.attacks.target import Target
@@ -16,6 +17,7 @@ __all__ = [
     "FGSM",
     "PGD",
     "AutoAttackART",
+    "ProbabilityOutputError",
     "RandomNoise",
     "Square",
     "Target",

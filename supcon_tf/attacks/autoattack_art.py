@@ -11,7 +11,7 @@ from supcon_tf.attacks.active import ActiveImages
 from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.inputs import Inputs, check_count
 from supcon_tf.attacks.search import search
-from supcon_tf.attacks.target import Target, logits_function
+from supcon_tf.attacks.target import Target
 from supcon_tf.errors import UserError
 
 
@@ -146,13 +146,8 @@ def _estimator(target: Target) -> Any:
             "autoattack_art needs adversarial-robustness-toolbox: "
             f"pip install 'supcon-tf[attacks]'. Received: {error}"
         ) from error
-    logits = tf.function(
-        logits_function(target.model),
-        input_signature=[tf.TensorSpec([None, *target.image_shape], tf.float32)],
-        autograph=False,
-    )
     return TensorFlowV2Classifier(
-        model=lambda images, training=False: logits(tf.cast(images, tf.float32)),
+        model=lambda images, training=False: target.logits(tf.cast(images, tf.float32)),
         nb_classes=target.classes,
         input_shape=target.image_shape,
         loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
