@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import supcon_tf.attacks
-from supcon_tf.attacks import FGSM, PGD, RandomNoise, Square, Transfer
+from supcon_tf.attacks import FGSM, PGD, RandomNoise, Square, Target, Transfer
 from supcon_tf.errors import UserError
 
 # name: (constructor, norms)
@@ -50,6 +50,7 @@ def test_public_names():
         "RandomNoise",
         "Square",
         "AutoAttackART",
+        "ProbabilityOutputError",
         "Target",
         "Transfer",
     }
@@ -115,6 +116,48 @@ def test_survivors_are_the_images_that_the_attack_fails_on(
 
 
 @table
+def test_an_image_that_is_wrong_without_an_attack_has_fallen(
+    make, strength, model, data, predict
+):
+    """However the attack may move it: a wrong image is never made right."""
+    images, predicted = data[0], predict(model, data[0])
+    attack = make(**strength)
+    if attack.targeted:
+        labels, right = predicted, np.zeros(len(images), bool)
+    else:
+        labels = np.where(np.arange(len(images)) % 2, predicted, (predicted + 1) % 4)
+        right = labels == predicted
+    survived = attack.survivors(model, images, labels)
+    assert not survived[~right].any()
+    known = attack.survivors(
+        model,
+        images[right],
+        labels[right],
+        indices=right.nonzero()[0],
+        known_right=True,
+    )
+    np.testing.assert_array_equal(survived[right], known)
+    adversarial = attack(model, images, labels)
+    hit = predict(model, adversarial) == labels
+    assert hit.all() if attack.targeted else not hit[~right].any()
+
+
+@table
+def test_survivors_at_are_those_of_each_epsilon(make, strength, model, data):
+    images, labels = data
+    epsilons = [strength["epsilon"] * factor for factor in (0.5, 1, 0)]
+    attack = make(**{**strength, "epsilon": 0.1})
+    together = attack.survivors_at(model, images, labels, epsilons)
+    assert together.shape == (3, len(images))
+    for of_epsilon, epsilon in zip(together, epsilons, strict=True):
+        alone = make(**{**strength, "epsilon": epsilon})
+        np.testing.assert_array_equal(
+            of_epsilon, alone.survivors(model, images, labels)
+        )
+        assert attack.with_epsilon(epsilon).parameters() == alone.parameters()
+
+
+@table
 def test_parameters_are_json(make, strength):
     parameters = make(**strength).parameters()
     assert json.loads(json.dumps(parameters)) == parameters
@@ -154,6 +197,10 @@ def test_seeds_differ(model, data):
         (np.zeros((2, 8, 8, 3)), [0.0, 1.0], "Received: float64"),
         (np.zeros((2, 8, 8, 3)), [0, -1], "negative"),
         (np.zeros((2, 8, 8, 3)), [0, 4], "labels must be below 4"),
+        (np.zeros((2, 8, 8, 3)), [0, 2**32 + 1], "Received: 4294967297"),
+        (np.zeros((2, 8, 8, 3)), np.uint64([0, 2**63]), "labels must be below 4"),
+        (np.zeros((2, 8, 8, 3)), [0, np.nan], "Received: float64"),
+        (np.zeros((2, 8, 8, 3)), [False, True], "Received: bool"),
     ],
 )
 def test_wrong_inputs_are_refused(images, labels, message, model):
@@ -176,6 +223,13 @@ def test_wrong_indices_and_batch_sizes_are_refused(model, data):
         (lambda: FGSM(epsilon=8), "8/255 for 8 grey levels. Received: 8"),
         (lambda: FGSM(epsilon=-0.1), "epsilon must be a number of at least 0"),
         (lambda: FGSM(epsilon=float("nan")), "Received: nan"),
+        (lambda: FGSM(epsilon=True), "epsilon must be a number.* Received: True"),
+        (lambda: FGSM(targeted="false"), "targeted must be True or False"),
+        (lambda: PGD(early_stop="no"), "Received: 'no'"),
+        (lambda: PGD(random_start=0), "random_start must be True or False"),
+        (lambda: PGD(step_size=True), "step_size must be"),
+        (lambda: FGSM().with_epsilon(8), "8/255 for 8 grey levels"),
+        (lambda: Transfer("pgd", None), "attack must be an Attack. Received: 'pgd'"),
         (lambda: FGSM(norm="l1"), "norm must be one of linf, l2. Received: 'l1'"),
         (lambda: PGD(steps=0), "steps must be a whole number of at least 1"),
         (lambda: PGD(step_size=-1), "step_size must be"),
@@ -205,6 +259,34 @@ def test_transfer_tries_the_sources_images(model, data, linear, predict):
         right & (predict(model, made) == labels),
     )
     assert attack.parameters()["attack"] == "PGD"
+
+
+def test_transfer_needs_a_source_of_the_same_classes(model, data, linear):
+    source = lambda images: linear[0](images)[:, :3]  # noqa: E731
+    attack = Transfer(PGD(steps=2, early_stop=False), source)
+    with pytest.raises(UserError, match="must have 4 classes.* Received: one of 3"):
+        attack.survivors(model, *data)
+
+
+def test_a_transfer_at_another_strength_makes_other_images(model, data, linear):
+    attack = Transfer(PGD(epsilon=0.01, steps=3, early_stop=False), linear[0])
+    weak, strong = attack.survivors_at(model, *data, [0.01, 0.3])
+    assert strong.mean() < weak.mean()
+    assert attack.epsilon == attack.attack.epsilon == 0.01
+
+
+def test_batches_stay_full_while_images_wait(model, data):
+    sizes = []
+
+    def logits(images):
+        sizes.append(len(np.asarray(images)))
+        return model(images)
+
+    target = Target(logits, data[0])
+    sizes.clear()
+    Square(epsilon=0.05, queries=30).survivors(target, *data, batch_size=16)
+    assert sizes.count(16) > 6
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_transfer_to_the_source_itself_is_the_attack(model, data):
