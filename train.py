@@ -8,14 +8,13 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from absl import flags
-
 from supcon_tf.config import Config
 from supcon_tf.environment import prepare_environment
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
     define_config,
+    define_path,
     new_flags,
     parse,
     run_command,
@@ -109,11 +108,10 @@ def refuse_evaluation(folder: RunFolder, config: Config, data: "ImageData") -> N
 def parse_flags(argv: list[str]) -> tuple[Config, str]:
     """The config and the run folder that the command line asks for."""
     values = new_flags()
-    flags.DEFINE_string(
+    define_path(
+        values,
         "run_dir",
-        "",
         "folder of the run (default runs/FLAGFILE_NAME, or runs/DATASET)",
-        flag_values=values,
     )
     define_config(values)
     parse(values, argv, USAGE)
