@@ -45,9 +45,6 @@ def main(argv: list[str]) -> None:
         workers = join_workers(config)
         folder = RunFolder(run_dir)
         with workers.session():
-            # Steps between checkpoints too: all workers take part in one.
-            same = repr((config.weight_fields(), config.checkpoint_steps))
-            workers.refuse_difference("flags", same.encode())
             workers.on_chief(lambda: held.enter_context(sole_use(folder.path)))
             data = train_together(config, folder, workers)
         if workers.is_chief:
