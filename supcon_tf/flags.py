@@ -70,7 +70,7 @@ def define_path(
     values: flags.FlagValues, name: str, text: str, default: str = ""
 ) -> None:
     """Defines a flag that names a file or a folder, perhaps in the home folder (~)."""
-    serializer = flags.ArgumentSerializer()
+    serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
     flags.DEFINE(_Path(), name, default, text, values, serializer)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
-from supcon_tf.files import remove_leftovers, write_text
+from supcon_tf.files import naming, remove_leftovers, write_text
 from supcon_tf.flags import flagfile_text
 
 
@@ -94,7 +94,8 @@ class RunFolder:
         return lines
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        with self.metrics_file.open("a", encoding="utf-8") as file:
+        path = self.metrics_file
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def has_trained(self) -> bool:

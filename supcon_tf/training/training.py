@@ -1,6 +1,8 @@
 """A whole training: the model, its stages, and the finished file."""
 
 import shutil
+from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -45,6 +47,8 @@ def train(
             std,
             config.dtype_policy,
         )
+    weights = [f"{v.path} {v.shape} {v.dtype}" for v in model.variables]
+    workers.refuse_difference("code: their models differ", repr(weights).encode())
     if config.init_from:
         workers.on_chief(
             lambda: _copy_weights(
@@ -70,15 +74,14 @@ def train(
                 stop.leave()
             finished = folder.stage_model_file(name)
             if workers.chief_says(finished.exists()):
-                if workers.is_chief:
-                    _copy_weights(load_model(finished), model, str(finished))
+                workers.on_chief(partial(_resume_from, finished, model))
                 workers.share(model.variables)
             else:
                 train_stage(name, config, model, data, folder, workers, stop, projector)
-    if workers.is_chief:
-        with temporary_beside(folder.model_file) as temporary:
-            shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
-            publish(temporary, folder.model_file)
+        if workers.is_chief:
+            with temporary_beside(folder.model_file) as temporary:
+                shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
+                publish(temporary, folder.model_file)
 
 
 def _pretrained_file(run_dir: str) -> str:
@@ -89,6 +92,18 @@ def _pretrained_file(run_dir: str) -> str:
     raise UserError(
         f"--init_from must be a run folder with a pretrained model. Received: {run_dir}"
     )
+
+
+def _resume_from(finished: Path, model: ContrastiveClassifier) -> None:
+    """Takes the weights of a stage that was finished earlier."""
+    try:
+        source = load_model(finished)
+    except UserError as error:
+        raise UserError(
+            f"{error}. Without that file the stage is finished again from its last "
+            "checkpoint"
+        ) from error
+    _copy_weights(source, model, str(finished))
 
 
 def _copy_weights(
