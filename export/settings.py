@@ -29,6 +29,9 @@ class ExportSettings:
     output: str = option(
         "", "folder of the served model, which holds a folder for each version"
     )
+    data_dir: str = option(
+        "", "folder of the run's images, if they lie elsewhere than when it was trained"
+    )
     stage: str = option(
         "final", "which of the run's models", choices=("final", "pretrain")
     )

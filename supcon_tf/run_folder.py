@@ -86,8 +86,7 @@ class RunFolder:
             fingerprint: of its data; None leaves data.json as it is.
 
         Raises:
-            UserError: as of `check` and `check_data`, or if the folder can't be
-                written.
+            UserError: as of `check`, or if the folder can't be written.
         """
         self.check(config)
         known = self._has_data() and self.data_file.exists()

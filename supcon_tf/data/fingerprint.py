@@ -1,5 +1,6 @@
 """What the images of a run were, so that others are noticed wherever they lie."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -94,10 +95,10 @@ class Fingerprint:
         splits = {name: split.digest for name, split in self.splits.items()}
         return _digest([self.dataset, self.class_names, splits])
 
-    def split_digest(self, name: str) -> str:
-        """The same for the same images, labels and classes of one split."""
-        split = self.splits.get(name)
-        return _digest([self.dataset, self.class_names, split.digest if split else ""])
+    def only(self, name: str) -> "Fingerprint":
+        """That of one split alone."""
+        kept = {key: split for key, split in self.splits.items() if key == name}
+        return dataclasses.replace(self, splits=kept)
 
     def difference(self, now: "Fingerprint") -> str:
         """What is not as it was, in words; empty if all is."""
@@ -174,7 +175,7 @@ def digest_of_pixels(images: np.ndarray) -> tuple[str, int]:
     chosen = np.linspace(0, len(images) - 1, count).astype(np.int64)
     hasher = hashlib.sha256(repr(images.shape[1:]).encode())
     for index in chosen:
-        hasher.update(np.ascontiguousarray(images[index]))
+        hasher.update(images[index].tobytes())
     return hasher.hexdigest(), count
 
 
@@ -206,7 +207,7 @@ def _images_apart(before: SplitFingerprint, now: SplitFingerprint) -> Iterator[s
             images = "image" if len(names) == 1 else "images"
             yield f"{len(names)} {images} {words} ({_some(names)})"
     if not any(found.values()) and before.pixels != now.pixels:
-        yield "other pixels (or another order, or an image library that decodes otherwise)"
+        yield "other pixels (or another order, or another decoder)"
 
 
 def _some(names: list[str], shown: int = 3) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from supcon_tf.data.fingerprint import Fingerprint
 
 _IMAGES_AT_ONCE = 1024
+_UNKNOWN = Fingerprint("", (), {})
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ImageData:
     train: Split
     validation: Split | None
     test: Split
-    fingerprint: Fingerprint | None = None
+    fingerprint: Fingerprint = _UNKNOWN
     notes: tuple[str, ...] = ()
 
     @property

@@ -105,9 +105,7 @@ def _check_labels(source: Source, config: DataConfig) -> None:
             )
 
 
-def _choose(
-    source: Source, config: DataConfig, held_out_by: str
-) -> dict[str, _Chosen]:
+def _choose(source: Source, config: DataConfig, held_out_by: str) -> dict[str, _Chosen]:
     """The images of train, perhaps validation, and test."""
     seed = config.split_seed
     kept = np.arange(len(source.train.labels))

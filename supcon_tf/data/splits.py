@@ -80,6 +80,7 @@ def stratified_split(
     chosen[np.concatenate([*held, np.empty(0, np.int64)])] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
+
 def split_by_name(
     labels: np.ndarray, names: Sequence[str], share: float, seed: int, purpose: str
 ) -> tuple[np.ndarray, np.ndarray]:
