@@ -31,6 +31,9 @@ class ExportSettings:
         "folder of the served model, which holds a folder for each version",
         path=True,
     )
+    data_dir: str = option(
+        "", "folder of the run's images, if they lie elsewhere than when it was trained"
+    )
     stage: str = option(
         "final", "which of the run's models", choices=("final", "pretrain")
     )

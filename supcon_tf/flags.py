@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.options import Allowed, options_of, plain_number
 
@@ -147,13 +147,19 @@ def flagfile_text(config: Config, run_dir: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def default_run_dir(argv: Sequence[str], dataset: str) -> str:
-    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile."""
-    name = dataset
+def default_run_dir(argv: Sequence[str], data: DataConfig) -> str:
+    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile.
+
+    A recipe for own images is one for many data sets: their folder's name is added.
+    """
+    name = data.dataset
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, given, value = word.partition("=")
         if flag in _FLAGFILE:
             name = Path(value if given else following).stem or name
+    if data.dataset == "folder":
+        images = Path(data.data_dir).expanduser().resolve().name
+        name = "-".join(filter(None, (name, images)))
     return str(Path("runs") / name)
 
 

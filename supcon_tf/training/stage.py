@@ -62,7 +62,7 @@ def train_stage(
     schedule = schedule_for(config, name, steps)
     variables = _prepare(name, config, model, schedule, workers.strategy)
     checkpoints = Checkpoints(
-        folder.stage(name), run_identity(config), stage.epochs, steps
+        folder.stage(name), run_identity(config, data), stage.epochs, steps
     )
     state = TrainingState(variables, checkpoints, workers)
     position = state.restore()
@@ -145,9 +145,10 @@ def train_stage(
         save_model(model, folder.stage_model_file(name))
 
 
-def run_identity(config: Config) -> dict[str, Any]:
+def run_identity(config: Config, data: ImageData) -> dict[str, Any]:
     """What must stay the same from one start of a run to the next, by its name."""
-    return {f"--{name}": value for name, value in config.weight_fields().items()}
+    flags = {f"--{name}": value for name, value in config.weight_fields().items()}
+    return {**flags, "the digest of the images": data.fingerprint.digest}
 
 
 def save_model(model: ContrastiveClassifier, path: Path) -> None:

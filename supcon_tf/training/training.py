@@ -9,6 +9,7 @@ import numpy as np
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
+from supcon_tf.data.pipeline import refuse_batches
 from supcon_tf.errors import UserError
 from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier, load_model
@@ -28,13 +29,49 @@ def train(
 ) -> None:
     """Runs what is left of the stages; the result is the folder's model.keras.
 
+    Nothing is written before all that can be refused has been checked.
+
     Raises:
         UserError: if the data or `--init_from` doesn't fit the config.
         RunError: if training diverges or can't be saved.
     """
     stages = [name for name, _ in config.stages()]
-    if workers.chief_says(folder.model_file.exists()):
+    finished = workers.chief_says(folder.model_file.exists())
+    model = None if finished else _first_model(config, data, workers)
+    workers.on_chief(lambda: folder.begin(config, data.fingerprint))
+    if model is None:
         return
+    projector = None
+    if config.projector.projector_images > 1 and workers.is_chief:
+        projector = SnapshotWriter(
+            model,
+            data.test,
+            folder.tensorboard,
+            class_names=data.class_names,
+            count=config.projector.projector_images,
+            seed=config.data.split_seed,
+        )
+    with StopSignal() as stop:
+        for name in stages:
+            if workers.any_says(stop.requested):
+                stop.leave()
+            stage_model = folder.stage_model_file(name)
+            if workers.chief_says(stage_model.exists()):
+                workers.on_chief(partial(_resume_from, stage_model, model))
+                workers.share(model.variables)
+            else:
+                train_stage(name, config, model, data, folder, workers, stop, projector)
+        if workers.is_chief:
+            with temporary_beside(folder.model_file) as temporary:
+                shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
+                publish(temporary, folder.model_file)
+
+
+def _first_model(
+    config: Config, data: ImageData, workers: Workers
+) -> ContrastiveClassifier:
+    """The model before its first step, on every worker."""
+    refuse_batches(data.train, config.batch_size, config.classes_per_batch)
     mean, std = data.channel_statistics()
     # A channel that never changes would be divided by 0; one grey level is less still.
     std = np.maximum(std, 1 / 255)
@@ -58,30 +95,7 @@ def train(
             )
         )
         workers.share(model.variables)
-    projector = None
-    if config.projector.projector_images > 1 and workers.is_chief:
-        projector = SnapshotWriter(
-            model,
-            data.test,
-            folder.tensorboard,
-            class_names=data.class_names,
-            count=config.projector.projector_images,
-            seed=config.data.split_seed,
-        )
-    with StopSignal() as stop:
-        for name in stages:
-            if workers.any_says(stop.requested):
-                stop.leave()
-            finished = folder.stage_model_file(name)
-            if workers.chief_says(finished.exists()):
-                workers.on_chief(partial(_resume_from, finished, model))
-                workers.share(model.variables)
-            else:
-                train_stage(name, config, model, data, folder, workers, stop, projector)
-        if workers.is_chief:
-            with temporary_beside(folder.model_file) as temporary:
-                shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
-                publish(temporary, folder.model_file)
+    return model
 
 
 def _pretrained_file(run_dir: str) -> str:
