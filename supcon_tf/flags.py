@@ -31,14 +31,21 @@ def run_command(main: Callable[[list[str]], Any], argv: Sequence[str]) -> NoRetu
     except RunError as error:
         _print_error(error)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
         _print_error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(code or 0)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Also in the words of TensorFlow, which writes TensorBoard's files."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def _print_error(error: Exception) -> None:

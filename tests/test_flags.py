@@ -164,6 +164,27 @@ def test_exit_code_of_main_is_kept(capsys):
         assert end.value.code == expected
 
 
+def test_a_full_disk_is_one_line_with_a_file_in_it_whoever_found_it(capsys):
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's, which the command line does not import."""
+
+    for error in (
+        OSError(28, "No space left on device", "runs/a/config.json"),
+        ResourceExhaustedError("runs/a/events.v2; No space left on device\n\tFailed"),
+    ):
+
+        def full(argv, error=error):
+            raise error
+
+        with pytest.raises(SystemExit) as end:
+            run_command(full, [])
+        assert end.value.code == 1
+        line = capsys.readouterr().err
+        assert line.startswith("error: ")
+        assert "runs/a/" in line
+        assert line.count("\n") == 1
+
+
 def test_an_interrupt_exits_with_130_and_a_defect_keeps_its_traceback():
     def interrupted(argv):
         raise KeyboardInterrupt
