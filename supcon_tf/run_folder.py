@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
 from supcon_tf.files import naming, remove_leftovers, write_text
-from supcon_tf.flags import flagfile_text
+from supcon_tf.flagfile import flagfile_text
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint

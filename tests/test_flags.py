@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.errors import UserError
+from supcon_tf.flagfile import flagfile_text
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
@@ -18,7 +19,6 @@ from supcon_tf.flags import (
     define_options,
     define_path,
     evaluation_from,
-    flagfile_text,
     new_flags,
     parse,
     parse_words,
