@@ -1,7 +1,6 @@
 """Which evaluated runs may share a table, and which an average."""
 
 import statistics
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,8 @@ class Row:
 def refuse_different_evaluations(runs: Sequence[Run]) -> None:
     """Makes sure that the runs' accuracies can stand in one table.
 
-    Epsilons may differ. Random seeds of attacks may, too; a step size is taken as a
-    share of its epsilon.
+    Epsilons may differ, and so may the images of training. Random seeds of attacks may,
+    too; a step size is taken as a share of its epsilon.
 
     Raises:
         UserError: naming what differs between two evaluations, and both values.
@@ -57,13 +56,6 @@ def refuse_different_evaluations(runs: Sequence[Run]) -> None:
     for run in runs:
         _refuse_difference(_images(first), _images(run), first, run)
         _refuse_other_images(first, run)
-    if unknown := [run for run in runs if not run.data]:
-        print(
-            f"note: {', '.join(str(run.path) for run in unknown)}: no data.json, since "
-            "an earlier version made the run; whether it was evaluated on the same "
-            "images can't be checked",
-            file=sys.stderr,
-        )
     attacked: dict[str, Run] = {}
     for run in runs:
         for name, settings in _attack_settings(run).items():

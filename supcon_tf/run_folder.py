@@ -90,11 +90,12 @@ class RunFolder:
         """
         self.check(config)
         known = self._has_data() and self.data_file.exists()
+        flags = flagfile_text(config, str(self.path))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.path)
             write_text(self.config_file, config.to_json())
-            write_text(self.path / "flags.txt", flagfile_text(config, str(self.path)))
+            write_text(self.path / "flags.txt", flags)
             if fingerprint is not None and not known:
                 begins = not self.has_trained()
                 fingerprint = dataclasses.replace(fingerprint, since_start=begins)

@@ -9,7 +9,7 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import UserError
 from supcon_tf.flagfile import flagfile_text
 from supcon_tf.flags import (
@@ -462,7 +462,15 @@ def test_the_flags_of_a_run_name_every_option():
     ],
 )
 def test_the_run_folder_is_named_after_the_flagfile(words, expected):
-    assert default_run_dir(["train.py", *words], "digits") == expected
+    assert default_run_dir(["train.py", *words], DataConfig("digits")) == expected
+
+
+def test_two_folders_of_images_have_two_run_folders():
+    argv = ["train.py", "--flagfile=flags/folder.flags"]
+    for folder, expected in (("a/cats", "cats"), ("b/dogs/", "dogs"), ("~/c", "c")):
+        data = DataConfig("folder", data_dir=folder)
+        assert default_run_dir(argv, data) == f"runs/folder-{expected}"
+        assert default_run_dir(argv[:1], data) == f"runs/folder-{expected}"
 
 
 def test_words_that_belong_to_no_flag_can_be_taken_by_a_command():

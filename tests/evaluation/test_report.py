@@ -149,10 +149,9 @@ def test_checks_that_were_left_out_are_not_said_to_have_passed(result, report):
 
 def test_the_introduction_names_losses_and_images(result):
     config = Config.from_flag_values({"width": 8, "finetune_epochs": 0})
-    assert run_introduction(config, result) == (
+    assert run_introduction(config, result, " that it never saw.") == (
         "ResNet-18 of width 8, trained in pretrain (10 epochs: 1 cross_entropy + 1 "
-        "supcon), seed 0; attacked on 100 test images of digits that played no part in "
-        "training."
+        "supcon), seed 0; attacked on 100 test images of digits that it never saw."
     )
 
 
