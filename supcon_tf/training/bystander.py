@@ -33,7 +33,10 @@ class NoProgress(Progress):
     """Writes and prints nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Without the parent's, which opens a file."""
+        """Without the parent's, which nothing here needs."""
+
+    def go_on(self, epoch: int) -> None:
+        pass
 
     def begin_epoch(self, done: int) -> None:
         pass
@@ -45,6 +48,9 @@ class NoProgress(Progress):
         pass
 
     def end_epoch(self, epoch: int, metrics: Any, learning_rate: float) -> None:
+        pass
+
+    def print_epoch(self) -> None:
         pass
 
 

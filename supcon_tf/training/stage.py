@@ -81,8 +81,7 @@ def train_stage(
     position = restore_everywhere(checkpoints, state, workers)
     if position > Position():
         print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
-    if workers.is_chief:
-        folder.keep_metrics_before(name, position.epoch)
+    progress.go_on(position.epoch)
     step = training_step(model, workers)
     held_out = data.validation if workers.is_chief else None
     validate = validation(model, held_out, config.batch_size)
@@ -117,8 +116,6 @@ def train_stage(
         position = Position(position.epoch + 1)
         rate = float(schedule(position.epoch * steps - 1))
         progress.end_epoch(position.epoch, metrics, rate)
-        if workers.is_chief:
-            _warn_of_divergence(name, position, metrics, data.num_classes)
         for metric in model.metrics:
             metric.reset_state()
         # Before the checkpoint, so that a resume doesn't leave the snapshot out.
@@ -129,6 +126,9 @@ def train_stage(
                 classifier_trained=config.classifier_trained(name),
             )
         checkpoints.save(position, state)
+        progress.print_epoch()
+        if workers.is_chief:
+            _warn_of_divergence(name, position, metrics, data.num_classes)
         if workers.any_says(stop.requested):
             stop.leave()
     if projector is not None:
