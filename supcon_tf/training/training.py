@@ -7,8 +7,8 @@ import numpy as np
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
-from supcon_tf.errors import UserError
 from supcon_tf.files import publish, temporary_beside
+from supcon_tf.history import pretrained_file, record_origin
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
@@ -48,11 +48,12 @@ def train(
     if config.init_from:
         workers.on_chief(
             lambda: _copy_weights(
-                load_model(_pretrained_file(config.init_from)),
+                load_model(pretrained_file(config.init_from)),
                 model,
                 f"--init_from={config.init_from}",
             )
         )
+        workers.on_chief(lambda: record_origin(folder, config))
         workers.share(model.variables)
     projector = None
     if config.projector.projector_images > 1 and workers.is_chief:
@@ -79,16 +80,6 @@ def train(
         with temporary_beside(folder.model_file) as temporary:
             shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
             publish(temporary, folder.model_file)
-
-
-def _pretrained_file(run_dir: str) -> str:
-    other = RunFolder(run_dir)
-    for path in (other.stage_model_file("pretrain"), other.model_file):
-        if path.exists():
-            return str(path)
-    raise UserError(
-        f"--init_from must be a run folder with a pretrained model. Received: {run_dir}"
-    )
 
 
 def _copy_weights(

@@ -1,3 +1,5 @@
+import collections
+import io
 import json
 import math
 import os
@@ -7,12 +9,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import (
+    LegacyEventFileLoader,
+)
 
 from supcon_tf.data import load
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.history import history_of
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
+from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.training import train
 from supcon_tf.workers import Workers
 
@@ -247,6 +254,20 @@ def test_init_from_starts_at_the_pretrained_weights(finished, tmp_path, small_co
         np.testing.assert_array_equal(one, same)
 
 
+def test_init_from_keeps_what_the_weights_came_from(finished, tmp_path):
+    folder, config = finished
+    values = {
+        **config.flag_values(),
+        "init_from": str(folder.path),
+        "finetune_epochs": 0,
+    }
+    other = run(type(config).from_flag_values(values), tmp_path)
+    begun = history_of(other, other.config())["init_from"]
+    assert begun["run"] == str(folder.path)
+    assert list(begun["recipe"]) == ["pretrain"]
+    assert (tmp_path / "init_from.json").is_file()
+
+
 def test_init_from_another_width_is_refused(finished, tmp_path):
     folder, config = finished
     values = {**config.flag_values(), "init_from": str(folder.path), "width": 8}
@@ -285,3 +306,57 @@ def test_json_log_is_one_object_an_epoch(small_config, tmp_path, capsys):
     run(small_config(log_format="json", pretrain_epochs=0), tmp_path)
     lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("{")]
     assert [json.loads(x)["epoch"] for x in lines] == [1]
+
+
+def steps_in_tensorboard(folder):
+    """Of each scalar: the steps that it has a value for."""
+    steps = collections.defaultdict(list)
+    for path in folder.tensorboard.rglob("events.out*"):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                steps[path.parent.name, value.tag].append(event.step)
+    return {name: sorted(found) for name, found in steps.items()}
+
+
+def test_an_epoch_that_is_run_again_is_written_once(
+    finished, tmp_path, small_config, monkeypatch
+):
+    """The process ends between the epoch's line and its checkpoint."""
+    whole, config = finished
+    save, saved = Checkpoints.save, []
+
+    def killed(self, position, variables, **extra):
+        if position == Position(2) and not saved:
+            saved.append(position)
+            raise KeyboardInterrupt
+        save(self, position, variables, **extra)
+
+    monkeypatch.setattr(Checkpoints, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path)
+    assert [line["epoch"] for line in RunFolder(tmp_path).metrics()] == [1, 2]
+    again = run(config, tmp_path)
+    assert [line["epoch"] for line in again.metrics()] == [1, 2, 1]
+    steps = steps_in_tensorboard(again)
+    assert steps == steps_in_tensorboard(whole)
+    assert len(steps["pretrain", "epoch/loss"]) == 2
+
+
+def test_an_epoch_is_kept_if_its_line_can_not_be_printed(
+    finished, tmp_path, monkeypatch, capsys
+):
+    """As in `python train.py | head -3`."""
+    _, config = finished
+
+    class Pipe(io.StringIO):
+        def write(self, text):
+            if text.startswith("pretrain 1/2"):
+                raise BrokenPipeError
+            return len(text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", Pipe())
+        with pytest.raises(BrokenPipeError):
+            run(config, tmp_path)
+    run(config, tmp_path)
+    assert "pretrain: going on after epoch 1, step 0" in capsys.readouterr().out
