@@ -13,6 +13,7 @@ from tqdm import tqdm
 from supcon_tf.attacks import FGSM, PGD, AutoAttackART, RandomNoise, Square, Transfer
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.evaluation.accuracy import outcome_name
 from supcon_tf.evaluation.batches import compiled, in_batches
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.statistics import wilson_interval
@@ -73,7 +74,7 @@ def measure_robustness(
                 outcome[correct[survived]] = True
                 row = _row(name, epsilon, outcome, config, attack, seconds)
                 result.rows.append(row)
-                result.outcomes[f"{name}@{epsilon:g}"] = outcome
+                result.outcomes[outcome_name(name, epsilon)] = outcome
     return result
 
 
@@ -190,7 +191,7 @@ def _survivors(
             return attack.survivors(model, images, labels, indices=rows)
 
         survived, seconds = _in_parts(
-            at_epsilon, f"{name}@{epsilon:g}", split, correct, bar, journal
+            at_epsilon, outcome_name(name, epsilon), split, correct, bar, journal
         )
         yield epsilon, survived, seconds, attack
 
