@@ -68,9 +68,25 @@ def _notes(rows: Sequence[Row], stage: str, columns: Sequence[Column]) -> str:
             f"{name} ({plain(', '.join(of))})" for name, of in failed.items()
         )
         notes.append(f"Failed masking checks, so figures may be too good: {checks}.")
+    notes += _images(rows)
     if any(column.attack == "autoattack_art" for column in columns):
         notes.append("autoattack_art is not the standard AutoAttack.")
     return "\n".join(f"- {note}" for note in notes)
+
+
+def _images(rows: Sequence[Row]) -> list[str]:
+    """What data.json doesn't tell of the runs' images, or tells apart."""
+    runs = [run for row in rows for run in row.runs]
+    notes = []
+    if unknown := [run.label for run in runs if run.data is None]:
+        notes.append(
+            "Whether these runs have the images of the others can't be checked, since "
+            f"they have no data.json: {', '.join(unknown)}."
+        )
+    trained_on = {run.data.only("train").digest for run in runs if run.data}
+    if len(trained_on) > 1:
+        notes.append("The runs were trained on different images (data.json).")
+    return notes
 
 
 def half_width(rows: Sequence[Row]) -> float | None:

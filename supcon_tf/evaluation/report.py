@@ -61,13 +61,13 @@ def write_report(
 
 
 def run_introduction(
-    config: Config, history: Mapping[str, Any], result: dict[str, Any]
+    config: Config, history: Mapping[str, Any], result: dict[str, Any], part: str
 ) -> str:
-    """What a run trained, and on what it was attacked."""
+    """What a run trained, on what it was attacked, and their part in training."""
     return (
         f"ResNet-18 of width {config.model.width}, trained in "
         f"{history_sentence(history)}, seed {config.seed}; attacked on "
-        f"{_images(result)} that played no part in training."
+        f"{_images(result)}{part}"
     )
 
 

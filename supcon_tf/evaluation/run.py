@@ -25,6 +25,7 @@ from supcon_tf.markdown import plain
 from supcon_tf.models import load_model
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.seen_images import part_in_training
 from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
 
 
@@ -57,7 +58,7 @@ def evaluate_run(
     _check_attacks(config, source)
     found = {}
     paths = finished_stages(folder, config)
-    journal = _journal(destination, config, paths)
+    journal = _journal(destination, config, data, paths)
     for stage, path in paths.items():
         model = load_model(path)
         check_fits(model, data, str(path))
@@ -74,7 +75,7 @@ def evaluate_run(
             title=f"evaluate {stage}",
             journal=journal.within(stage),
         )
-    result = result_of(config, split, found)
+    result = result_of(config, data, split, found)
     history = history_of(folder, config)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
@@ -87,8 +88,15 @@ def evaluate_run(
         result,
         found,
         for_attacks(model),
-        run_introduction(config, history, result),
-        [data_line(data), *history_lines(history), f"flags of training: {recipe}"],
+        run_introduction(
+            config, history, result, part_in_training(folder, config, data)
+        ),
+        [
+            data_line(data),
+            *data.notes,
+            *history_lines(history),
+            f"flags of training: {recipe}",
+        ],
         {stage: _trained_by(config, stage) for stage in paths},
     )
     if destination.path == folder.path:
@@ -97,6 +105,7 @@ def evaluate_run(
     else:
         # So that it can be compared as a run can.
         write_text(destination.config_file, config.to_json())
+        write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
     return result
 
@@ -125,7 +134,7 @@ def evaluate_file(
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
     model = for_attacks(_in_float32_throughout(model))
-    journal = _journal(destination, config, {"final": path})
+    journal = _journal(destination, config, data, {"final": path})
     found = {
         "final": evaluate(
             model,
@@ -138,7 +147,7 @@ def evaluate_file(
             journal=journal,
         )
     }
-    result = result_of(config, split, found)
+    result = result_of(config, data, split, found)
     write_evaluation(
         destination,
         config,
@@ -148,9 +157,10 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), f"model: {plain(str(path))}"],
+        [data_line(data), *data.notes, f"model: {plain(str(path))}"],
         {},
     )
+    write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
     correct = round(found["final"].summary["clean_accuracy"] * len(split))
     if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
@@ -163,15 +173,16 @@ def evaluate_file(
 
 
 def _journal(
-    destination: RunFolder, config: Config, models: Mapping[str, Path]
+    destination: RunFolder, config: Config, data: ImageData, models: Mapping[str, Path]
 ) -> Journal:
-    """What an evaluation of these models, with these settings, has finished before."""
+    """What an evaluation of these models, on this data, has finished before."""
     files = dict(models)
     if config.evaluation.transfer_from:
         files["source"] = RunFolder(config.evaluation.transfer_from).model_file
     subject = {
         "evaluation": dataclasses.asdict(config.evaluation),
-        "data": dataclasses.asdict(config.data),
+        "data": data.fingerprint.digest,
+        "split_seed": config.data.split_seed,
         "seed": config.seed,
         "deterministic": config.deterministic,
         "models": {name: file_digest(path) for name, path in files.items()},

@@ -46,11 +46,11 @@ class Progress:
         self.folder = folder
         self.first_step = first_step
         self.log_format = log_format
-        self._line: dict[str, Any] = {}
         self._bar: keras.utils.Progbar | None = None
         self._started = 0.0
         self._seconds = 0.0
         self._first_of_epoch = 0
+        self._line: dict[str, Any] = {}
 
     def go_on(self, epoch: int) -> None:
         """Drops what was written of epochs after `epoch`, which are to be run again."""
@@ -79,7 +79,7 @@ class Progress:
     def end_epoch(
         self, epoch: int, metrics: Mapping[str, float], learning_rate: float
     ) -> None:
-        """Writes the epoch (counted from 1) to metrics.jsonl and TensorBoard."""
+        """Writes the epoch (counted from 1) to metrics.jsonl and to TensorBoard."""
         seconds = self._seconds
         steps = self.steps - self._first_of_epoch
         line = self._line = {

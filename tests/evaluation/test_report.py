@@ -236,10 +236,10 @@ def test_checks_that_were_left_out_are_not_said_to_have_passed(result, report):
 def test_the_introduction_names_losses_and_images(result, tmp_path):
     config = Config.from_flag_values({"width": 8, "finetune_epochs": 0})
     history = history_of(RunFolder(tmp_path), config)
-    assert run_introduction(config, history, result) == (
+    part = " that it never saw."
+    assert run_introduction(config, history, result, part) == (
         "ResNet-18 of width 8, trained in pretrain (10 epochs: 1 cross_entropy + 1 "
-        "supcon), seed 0; attacked on 100 test images of digits that played no part in "
-        "training."
+        "supcon), seed 0; attacked on 100 test images of digits that it never saw."
     )
 
 
