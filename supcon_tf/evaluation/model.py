@@ -13,6 +13,7 @@ from supcon_tf.evaluation.checks import run_checks
 from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.robustness import measure_robustness, target_of
+from supcon_tf.evaluation.worst import worst_cases
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.models.folding import fold_batch_norm
@@ -85,6 +86,7 @@ def evaluate(
     summary: dict[str, Any] = {
         "clean_accuracy": None,
         "attacks": None,
+        "worst": None,
         "embedding": embedding,
         "checks": None,
     }
@@ -97,6 +99,7 @@ def evaluate(
     robustness = measure_robustness(target, split, config, seed, source, title, journal)
     summary["clean_accuracy"] = robustness.clean_accuracy
     summary["attacks"] = robustness.rows
+    summary["worst"] = worst_cases(robustness.rows, robustness.outcomes)
     if with_checks:
         summary["checks"] = run_checks(
             target,

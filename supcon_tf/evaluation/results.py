@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from supcon_tf import __version__
-from supcon_tf.config import Config
+from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.evaluation.checks import warning_lines
 from supcon_tf.evaluation.coverage import covers
@@ -54,6 +54,7 @@ def write_evaluation(
     model: keras.Model,
     introduction: str,
     origin: list[str],
+    trained_by: Mapping[str, StageConfig],
 ) -> dict[str, Path]:
     """Writes everything but TensorBoard's logs, and warns of failed checks.
 
@@ -67,6 +68,7 @@ def write_evaluation(
         model: the final model, as it was attacked.
         introduction: the report's first paragraph.
         origin: of data and model, as list items of the report.
+        trained_by: the last stage that trained each model; empty if it is not known.
 
     Returns:
         The figures by caption.
@@ -85,6 +87,7 @@ def write_evaluation(
         model,
         split,
         data.class_names,
+        trained_by,
     )
     write_report(destination, data.name, result, figures, introduction, origin)
     for line in warning_lines(found["final"].summary["checks"] or []):

@@ -21,6 +21,7 @@ from supcon_tf.attacks import (
 )
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.evaluation.accuracy import outcome_name
 from supcon_tf.evaluation.batches import in_batches
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.statistics import wilson_interval
@@ -86,7 +87,7 @@ def measure_robustness(
                 outcome[correct[survived]] = True
                 row = _row(name, epsilon, outcome, config, attack, seconds)
                 result.rows.append(row)
-                result.outcomes[f"{name}@{epsilon:g}"] = outcome
+                result.outcomes[outcome_name(name, epsilon)] = outcome
     return result
 
 
@@ -181,7 +182,7 @@ def _survivors(
     epsilons = iter(config.epsilons)
     for group in groups:
         named = list(itertools.islice(epsilons, len(group)))
-        part = f"{name}@{'+'.join(f'{epsilon:g}' for epsilon in named)}"
+        part = "+".join(outcome_name(name, epsilon) for epsilon in named)
         survived, seconds = _in_parts(group, part, target, split, correct, bar, journal)
         for epsilon, attack, row in zip(named, group, survived, strict=True):
             yield epsilon, row, seconds / len(group), attack

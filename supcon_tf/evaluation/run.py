@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, EvaluationConfig, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
@@ -20,6 +20,8 @@ from supcon_tf.evaluation.results import result_of, versions, write_evaluation
 from supcon_tf.evaluation.robustness import make_attack
 from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.files import write_text
+from supcon_tf.history import history_lines, history_of
+from supcon_tf.markdown import plain
 from supcon_tf.models import load_model
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
@@ -74,9 +76,10 @@ def evaluate_run(
             journal=journal.within(stage),
         )
     result = result_of(config, data, split, found)
+    history = history_of(folder, config)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
-        recipe = f"those of the run in {folder.path}"
+        recipe = f"those of the run in {plain(str(folder.path))}"
     figures = write_evaluation(
         destination,
         config,
@@ -85,8 +88,16 @@ def evaluate_run(
         result,
         found,
         for_attacks(model),
-        run_introduction(config, result, part_in_training(folder, config, data)),
-        [data_line(data), *data.notes, f"flags of training: {recipe}"],
+        run_introduction(
+            config, history, result, part_in_training(folder, config, data)
+        ),
+        [
+            data_line(data),
+            *data.notes,
+            *history_lines(history),
+            f"flags of training: {recipe}",
+        ],
+        {stage: _trained_by(config, stage) for stage in paths},
     )
     if destination.path == folder.path:
         log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
@@ -146,7 +157,8 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), *data.notes, f"model: {path}"],
+        [data_line(data), *data.notes, f"model: {plain(str(path))}"],
+        {},
     )
     write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
@@ -194,6 +206,10 @@ def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
     if config.pretrain.epochs and config.finetune.epochs:
         stages["pretrain"] = folder.stage_model_file("pretrain")
     return {**stages, "final": folder.model_file}
+
+
+def _trained_by(config: Config, stage: str) -> StageConfig:
+    return config.pretrain if stage == "pretrain" else list(config.stages())[-1][1]
 
 
 def chosen_split(data: ImageData, config: Config) -> Split:
