@@ -160,7 +160,7 @@ def test_numpy_models_work_where_no_gradient_is_needed(attack, data):
 
 
 def test_keras_models_of_other_dtypes_are_attacked(data):
-    for policy in ("float64", "mixed_bfloat16"):
+    for policy in ("float64", "mixed_float16"):
         network = keras.Sequential(
             [
                 keras.Input((8, 8, 3)),
