@@ -17,19 +17,30 @@ from supcon_tf.config import Config
 from supcon_tf.data import ImageData, Split
 from supcon_tf.evaluation.checks import warning_lines
 from supcon_tf.evaluation.figures import draw_figures
+from supcon_tf.evaluation.journal import file_digest
 from supcon_tf.evaluation.model import Evaluation
 from supcon_tf.evaluation.report import write_report
 from supcon_tf.files import replacing, write_text
 from supcon_tf.run_folder import RunFolder
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def result_of(
-    config: Config, split: Split, found: Mapping[str, Evaluation]
+    config: Config,
+    split: Split,
+    found: Mapping[str, Evaluation],
+    files: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """What robustness.json holds."""
+    """What robustness.json holds.
+
+    Args:
+        config: what the models were evaluated with.
+        split: the images that were attacked.
+        found: evaluations by stage.
+        files: of the models, by stage.
+    """
     return {
         "schema": SCHEMA,
         "dataset": config.data.dataset,
@@ -38,7 +49,10 @@ def result_of(
         "seed": config.seed,
         "settings": dataclasses.asdict(config.evaluation),
         "versions": versions(),
-        "models": [{"stage": s, **found[s].summary} for s in found],
+        "models": [
+            {"stage": s, "model_sha256": file_digest(files[s]), **found[s].summary}
+            for s in found
+        ],
     }
 
 
@@ -97,7 +111,25 @@ def finished_result(folder: RunFolder, config: Config) -> dict[str, Any] | None:
     result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
     # JSON has lists where the config has tuples.
     settings = json.loads(json.dumps(dataclasses.asdict(config.evaluation)))
-    return result if result.get("settings") == settings else None
+    same = (
+        result.get("settings") == settings
+        and (result.get("dataset"), result.get("seed"))
+        == (config.data.dataset, config.seed)
+        and all(_is_of(model, folder) for model in result["models"])
+    )
+    return result if same else None
+
+
+def _is_of(evaluated: dict[str, Any], folder: RunFolder) -> bool:
+    """Whether a model of robustness.json is the one that lies in the run folder."""
+    stage = evaluated["stage"]
+    path = folder.model_file if stage == "final" else folder.stage_model_file(stage)
+    if not path.is_file():
+        return False
+    if "model_sha256" in evaluated:
+        return evaluated["model_sha256"] == file_digest(path)
+    # Schema 1 does not say which model it was; it was there before its evaluation.
+    return path.stat().st_mtime <= folder.robustness_file.stat().st_mtime
 
 
 def versions() -> dict[str, str]:

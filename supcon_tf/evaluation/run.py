@@ -72,7 +72,7 @@ def evaluate_run(
             title=f"evaluate {stage}",
             journal=journal.within(stage),
         )
-    result = result_of(config, split, found)
+    result = result_of(config, split, found, paths)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
         recipe = f"those of the run in {folder.path}"
@@ -134,7 +134,7 @@ def evaluate_file(
             journal=journal,
         )
     }
-    result = result_of(config, split, found)
+    result = result_of(config, split, found, {"final": path})
     write_evaluation(
         destination,
         config,
