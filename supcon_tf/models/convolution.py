@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from supcon_tf.processor import processor_features
 
-# Rows times columns of the outputs up to which each way beats the kernel, on the
-# processors where that was measured. Batch 128, two cores: float32 with AVX2, 4x4x512 in
-# 66 ms instead of 159, 8x8x256 in 73 instead of 105, 16x16x128 in 85 instead of 104;
-# bfloat16 with AMX, 18 ms instead of 78 and 22 instead of 33 on the smaller two.
+# Rows times columns of the outputs up to which each way beats the kernel, on processors
+# where that was measured. Batch 128, two cores: float32 with AVX2, 4x4x512 in 66 ms
+# instead of 159, 8x8x256 in 73 instead of 105, 16x16x128 in 85 instead of 104; bfloat16
+# with AMX, 18 ms instead of 78 and 22 instead of 33 on the smaller two.
 CONVOLUTION_UP_TO = 16 * 16
 PRODUCTS_UP_TO = 8 * 8
 # oneDNN's kernel for 1x1 filters of stride 2 gives wrong gradients, others each time,

@@ -67,9 +67,8 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
     for one, other in zip(layers_of(source), layers_of(target), strict=True):
         store: dict[str, Any] = {}
         one.save_own_variables(store)
-        other.load_own_variables(
-            {name: keras.ops.convert_to_numpy(value) for name, value in store.items()}
-        )
+        values = {name: np.asarray(value) for name, value in store.items()}
+        other.load_own_variables(values)
         if hasattr(one, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 one.save_assets(folder)

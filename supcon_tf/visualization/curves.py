@@ -22,7 +22,8 @@ def robustness_curves(
 
     Args:
         models: entries of robustness.json by the name they get in the legend. A model
-            has its colour, an attack its line and marker.
+            has its colour, an attack its line and marker, and around it the 95 %
+            interval, or a `band` if its rows have one.
         path: of the image.
         title: above the curves.
     """
@@ -58,7 +59,8 @@ def _draw_model(
         in_255 = curve[0]["epsilon_255"] is not None
         axes.set_xlabel("epsilon (1/255)" if in_255 else "epsilon (L2)")
         strengths = [row["epsilon_255" if in_255 else "epsilon"] for row in curve]
-        low, high = zip(*(row["interval_95"] for row in curve), strict=True)
+        bands = (row.get("band") or row["interval_95"] for row in curve)
+        low, high = zip(*bands, strict=True)
         axes.plot(
             [0, *strengths],
             [model["clean_accuracy"], *(row["accuracy"] for row in curve)],
