@@ -504,7 +504,7 @@ def test_a_folder_that_was_not_evaluated_is_refused(write_run, refusal, tmp_path
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('{"schema": 2}', "must be of schema 1. Received: 2"),
+        ('{"schema": 3}', "must be of schema 1 or 2. Received: 3"),
         ('{"schema": 1, "models": [{}]}', "not an evaluation of this program"),
         ("[1]", "not an evaluation of this program"),
         ("{torn", "not an evaluation of this program"),

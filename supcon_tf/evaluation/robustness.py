@@ -19,8 +19,9 @@ from supcon_tf.attacks import (
     Target,
     Transfer,
 )
-from supcon_tf.config import EvaluationConfig
+from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.errors import UserError
 from supcon_tf.evaluation.accuracy import outcome_name
 from supcon_tf.evaluation.batches import in_batches
 from supcon_tf.evaluation.journal import Journal
@@ -106,6 +107,9 @@ def make_attack(
         config: norm, steps and restarts.
         seed: of its random numbers.
         source: the model that the transfer attack is made on.
+
+    Raises:
+        UserError: if there is no such attack, or it can't be made so.
     """
     radius = pixel_units(epsilon, config.norm)
     norm = config.norm
@@ -125,7 +129,7 @@ def make_attack(
         return RandomNoise(epsilon=radius, norm=norm, seed=seed)
     if name == "transfer":
         if source is None:
-            raise ValueError("the transfer attack needs a source model")
+            raise UserError("it needs a source model. Received: source=None")
         made_on_source = PGD(
             epsilon=radius,
             steps=config.pgd_steps,
@@ -136,7 +140,25 @@ def make_attack(
         return Transfer(made_on_source, source)
     if name == "square":
         return Square(epsilon=radius, norm=norm, seed=seed)
-    return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
+    if name == "autoattack_art":
+        return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
+    raise UserError(f"it must be one of {', '.join(ATTACKS)}. Received: {name!r}")
+
+
+def refuse_impossible_attacks(
+    config: EvaluationConfig, seed: int = 0, source: keras.Model | None = None
+) -> None:
+    """Makes every attack once, so that none is refused after the others have run.
+
+    Raises:
+        UserError: naming the attack and what is wrong with it.
+    """
+    for name in config.attacks:
+        for epsilon in config.epsilons:
+            try:
+                make_attack(name, epsilon, config, seed, source)
+            except UserError as error:
+                raise UserError(f"--attacks={name}: {error}") from error
 
 
 def target_of(model: keras.Model | Target, split: Split) -> Target:
