@@ -19,8 +19,10 @@ from supcon_tf.attacks import (
     Target,
     Transfer,
 )
-from supcon_tf.config import EvaluationConfig
+from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation.accuracy import outcome_name
 from supcon_tf.evaluation.batches import in_batches
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.statistics import wilson_interval
@@ -86,7 +88,7 @@ def measure_robustness(
                 outcome[correct[survived]] = True
                 row = _row(name, epsilon, outcome, config, attack, seconds)
                 result.rows.append(row)
-                result.outcomes[f"{name}@{epsilon:g}"] = outcome
+                result.outcomes[outcome_name(name, epsilon)] = outcome
     return result
 
 
@@ -105,6 +107,9 @@ def make_attack(
         config: norm, steps and restarts.
         seed: of its random numbers.
         source: the model that the transfer attack is made on.
+
+    Raises:
+        UserError: if there is no such attack, or it can't be made so.
     """
     radius = pixel_units(epsilon, config.norm)
     norm = config.norm
@@ -124,7 +129,7 @@ def make_attack(
         return RandomNoise(epsilon=radius, norm=norm, seed=seed)
     if name == "transfer":
         if source is None:
-            raise ValueError("the transfer attack needs a source model")
+            raise UserError("it needs a source model. Received: source=None")
         made_on_source = PGD(
             epsilon=radius,
             steps=config.pgd_steps,
@@ -135,7 +140,25 @@ def make_attack(
         return Transfer(made_on_source, source)
     if name == "square":
         return Square(epsilon=radius, norm=norm, seed=seed)
-    return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
+    if name == "autoattack_art":
+        return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
+    raise UserError(f"it must be one of {', '.join(ATTACKS)}. Received: {name!r}")
+
+
+def refuse_impossible_attacks(
+    config: EvaluationConfig, seed: int = 0, source: keras.Model | None = None
+) -> None:
+    """Makes every attack once, so that none is refused after the others have run.
+
+    Raises:
+        UserError: naming the attack and what is wrong with it.
+    """
+    for name in config.attacks:
+        for epsilon in config.epsilons:
+            try:
+                make_attack(name, epsilon, config, seed, source)
+            except UserError as error:
+                raise UserError(f"--attacks={name}: {error}") from error
 
 
 def target_of(model: keras.Model | Target, split: Split) -> Target:
@@ -181,7 +204,7 @@ def _survivors(
     epsilons = iter(config.epsilons)
     for group in groups:
         named = list(itertools.islice(epsilons, len(group)))
-        part = f"{name}@{'+'.join(f'{epsilon:g}' for epsilon in named)}"
+        part = "+".join(outcome_name(name, epsilon) for epsilon in named)
         survived, seconds = _in_parts(group, part, target, split, correct, bar, journal)
         for epsilon, attack, row in zip(named, group, survived, strict=True):
             yield epsilon, row, seconds / len(group), attack
