@@ -134,7 +134,7 @@ class ContrastiveClassifier(keras.Model):
         """All that one forward pass gives: `features`, `projection`, `logits`."""
         if not self.built:
             with tf.init_scope():
-                self.build(images.shape)
+                self.build((None, *images.shape[1:]))
         outputs = {"features": self.features(images, training)}
         if self.projection is not None:
             outputs["projection"] = self.projection(outputs["features"])
@@ -233,7 +233,8 @@ class ContrastiveClassifier(keras.Model):
         """As `keras.Model.export`, of a model that was never called too."""
         if self.built:
             # Keras takes the shape of the images from a call.
-            self(keras.KerasTensor(self.get_build_config()["input_shape"]))
+            shape = self.get_build_config()["input_shape"]
+            self(keras.KerasTensor((None, *shape[1:])))
         super().export(*args, **kwargs)
 
     def _samples(self, data: tuple) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -350,10 +351,10 @@ def with_views_as_samples(
 def _features_shape(encoder: Any, input_shape: Any) -> tuple[None, int]:
     """The shape of the features, of an encoder that is built at the latest by this."""
     shape = getattr(encoder, "output_shape", None)
-    if shape is None and isinstance(input_shape, tuple | tf.TensorShape):
+    if shape is None:
         features = encoder(keras.KerasTensor((None, *input_shape[1:])))
         shape = keras.tree.map_structure(lambda tensor: tensor.shape, features)
-    one_input = not isinstance(input_shape, list | dict)
+    one_input = all(size is None or isinstance(size, int) for size in input_shape)
     if not (one_input and isinstance(shape, tuple) and len(shape) == 2 and shape[1]):
         raise ValueError(
             "the encoder must turn images into features (N, F), with a known F. "

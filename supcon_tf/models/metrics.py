@@ -34,7 +34,8 @@ def nearest_has_same_label(
         similarities = tf.matmul(tf.gather(unit, rows), unit, transpose_b=True)
         is_self = rows[:, None] == tf.range(count)[None, :]
         # Below any cosine, so that no sample is its own neighbour.
-        nearest = tf.argmax(tf.where(is_self, -2, similarities), axis=1)
+        others = tf.where(is_self, tf.cast(-2, unit.dtype), similarities)
+        nearest = tf.argmax(others, axis=1)
         return tf.gather(labels, nearest) == tf.gather(labels, rows)
 
     if known is not None and known <= ROWS:
