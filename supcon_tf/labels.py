@@ -13,8 +13,8 @@ def as_labels(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Labels (N,) int64, one for each row, and the scalar truth that all are labels.
 
-    A graph checks when it runs, except one that XLA compiled, which can't raise: what
-    is computed from the labels must become NaN there, by `nan_unless`.
+    A graph checks when it runs, except one that XLA compiled, which can't raise: there
+    what is no label becomes 0, and what is computed must become NaN by `nan_unless`.
 
     Args:
         y_true: (N,) or (N, 1) integers, of any dtype that holds them exactly.
@@ -63,8 +63,8 @@ def as_labels(
         ),
     ]
     with tf.control_dependencies(checks):
-        # Refuses another number of labels under XLA too.
-        labels = tf.reshape(labels, [count])
+        # A reshape refuses another number of labels under XLA too.
+        labels = tf.reshape(tf.where(fine, labels, 0), [count])
     return tf.ensure_shape(labels, rows.shape[:1]), tf.reduce_all(fine)
 
 

@@ -209,7 +209,7 @@ class ContrastiveClassifier(keras.Model):
         images, labels, are_labels = self._samples(data)
         with tf.GradientTape() as tape:
             outputs = self.outputs_of(images, training=True)
-            losses = self._loss_and_parts(labels, outputs)
+            losses = self._loss_and_parts(labels, outputs, are_labels)
             objective = losses["loss"] + self._weight_decay(losses["loss"].dtype)
             objective = self.optimizer.scale_loss(objective)
         variables = self.trainable_variables
@@ -220,14 +220,14 @@ class ContrastiveClassifier(keras.Model):
             )
         gradients = tape.gradient(objective, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._update_metrics(labels, outputs, losses, are_labels)
+        return self._update_metrics(labels, outputs, losses)
 
     def test_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """Losses and metrics of one batch, without training."""
         images, labels, are_labels = self._samples(data)
         outputs = self.outputs_of(images, training=False)
-        losses = self._loss_and_parts(labels, outputs)
-        return self._update_metrics(labels, outputs, losses, are_labels)
+        losses = self._loss_and_parts(labels, outputs, are_labels)
+        return self._update_metrics(labels, outputs, losses)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.export`, of a model that was never called too."""
@@ -270,7 +270,10 @@ class ContrastiveClassifier(keras.Model):
                 )
 
     def _loss_and_parts(
-        self, labels: tf.Tensor, outputs: dict[str, tf.Tensor]
+        self,
+        labels: tf.Tensor,
+        outputs: dict[str, tf.Tensor],
+        are_labels: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """This replica's share of the loss and of its parts; those of all add up."""
         embeddings = outputs[self.contrastive_input]
@@ -282,7 +285,8 @@ class ContrastiveClassifier(keras.Model):
         # Regularizers and `add_loss`, the same on each replica.
         for extra in self.losses:
             loss += tf.cast(tf.reduce_sum(extra), loss.dtype) / num_replicas()
-        return {"loss": loss, **parts}
+        losses = {"loss": loss, **parts}
+        return {name: nan_unless(are_labels, x) for name, x in losses.items()}
 
     def _weight_decay(self, dtype: tf.DType) -> tf.Tensor | float:
         kernels = [v for v in self.trainable_variables if v.name.endswith("kernel")]
@@ -297,13 +301,11 @@ class ContrastiveClassifier(keras.Model):
         labels: tf.Tensor,
         outputs: dict[str, tf.Tensor],
         losses: dict[str, tf.Tensor],
-        are_labels: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         means, count = self._objective.means, tf.shape(labels)[0]
         for name, share in losses.items():
             # Keras averages over replicas what adds up over them.
-            loss = nan_unless(are_labels, share) * num_replicas()
-            means[name].update_state(loss, sample_weight=count)
+            means[name].update_state(share * num_replicas(), sample_weight=count)
         correct = tf.argmax(outputs["logits"], axis=1) == labels
         means["accuracy"].update_state(correct)
         same, has_positive = nearest_has_same_label(
