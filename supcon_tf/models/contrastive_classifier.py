@@ -100,8 +100,8 @@ class ContrastiveClassifier(keras.Model):
         self.class_names = None if class_names is None else tuple(class_names)
 
         self._head_dtype = at_least_float32(self.dtype_policy.variable_dtype)
-        self.projection = None
-        self.classifier = None
+        self.projection: Any = None
+        self.classifier: Any = None
         self._objective = Objective()
         shape = getattr(encoder, "input_shape", None)
         if shape is not None:
@@ -238,7 +238,7 @@ class ContrastiveClassifier(keras.Model):
         super().export(*args, **kwargs)
 
     def _samples(self, data: tuple) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Images and labels of one batch, views as samples, and `as_labels`' verdict."""
+        """Images and labels, views as samples, and whether all labels are labels."""
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         if labels is None:
             raise ValueError("labels are needed. Received: images alone")

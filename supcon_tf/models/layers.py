@@ -11,8 +11,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalisation, computed by the fused kernel where that is possible.
 
     Same weights, same config, same result to rounding; about twice as fast in training
-    on a CPU. Statistics that are synchronised over replicas, float64, weights of
-    less than float32 and inputs that are not images fall back to Keras' own computation.
+    on a CPU. Statistics that are synchronised over replicas, float64, weights of less
+    than float32 and inputs that are not images fall back to Keras' own computation.
 
     Args: those of `keras.layers.BatchNormalization`.
     """

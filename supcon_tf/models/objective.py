@@ -130,7 +130,8 @@ def _refuse_taken_names(names: Iterable[str], taken: Collection[str]) -> None:
 
 
 def _name_of(metric: Any) -> str:
-    return getattr(metric, "name", None) or getattr(metric, "__name__", str(metric))
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", metric)
+    return str(name)
 
 
 def _share(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
