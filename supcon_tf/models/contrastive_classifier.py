@@ -15,6 +15,10 @@ from supcon_tf.labels import as_labels, nan_unless
 from supcon_tf.models.metrics import nearest_has_same_label
 from supcon_tf.models.objective import Objective, compiled_objective
 from supcon_tf.models.precision import at_least_float32
+from supcon_tf.models.replicas import (
+    overflow_everywhere,
+    refuse_what_replicas_cannot,
+)
 
 INPUTS = ("features", "projection")
 
@@ -179,7 +183,7 @@ class ContrastiveClassifier(keras.Model):
         dtype = self._head_dtype
         objective = compiled_objective(losses, weight_decay, kwargs, dtype)
         super().compile(optimizer=optimizer, **kwargs)
-        self._refuse_what_replicas_cannot()
+        refuse_what_replicas_cannot(self)
         self._objective = objective
 
     @property
@@ -205,7 +209,7 @@ class ContrastiveClassifier(keras.Model):
                 frozen.
         """
         # Again, since `compile` may have been called outside the strategy's scope.
-        self._refuse_what_replicas_cannot()
+        refuse_what_replicas_cannot(self)
         images, labels, are_labels = self._samples(data)
         with tf.GradientTape() as tape:
             outputs = self.outputs_of(images, training=True)
@@ -219,6 +223,7 @@ class ContrastiveClassifier(keras.Model):
                 "Received: no trainable variable"
             )
         gradients = tape.gradient(objective, variables)
+        gradients = overflow_everywhere(gradients, self.optimizer)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self._update_metrics(labels, outputs, losses)
 
@@ -250,24 +255,6 @@ class ContrastiveClassifier(keras.Model):
         labels, are_labels = as_labels(labels, images, self.num_classes)
         images, labels = with_views_as_samples(images, labels)
         return images, refuse_uneven_replicas(labels), are_labels
-
-    def _refuse_what_replicas_cannot(self) -> None:
-        if num_replicas() == 1:
-            return
-        # mixed_float16 wraps the optimizer that was given.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        accumulation = getattr(optimizer, "gradient_accumulation_steps", None)
-        settings = {
-            "jit_compile": (self.jit_compile, False),
-            "steps_per_execution": (self.steps_per_execution, 1),
-            "gradient_accumulation_steps": (accumulation, None),
-        }
-        for name, (value, allowed) in settings.items():
-            if (value or allowed) != allowed:
-                raise ValueError(
-                    f"{name} must be {allowed} with more than one replica, where Keras "
-                    f"fails with any other. Received: {name}={value}"
-                )
 
     def _loss_and_parts(
         self,
