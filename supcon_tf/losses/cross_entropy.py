@@ -1,4 +1,4 @@
-"""Cross-entropy as a part of the training objective."""
+"""Cross-entropy of softmax."""
 
 import keras
 import tensorflow as tf
@@ -8,7 +8,22 @@ from supcon_tf.losses.base import Batch, BatchLoss, Term
 
 @keras.saving.register_keras_serializable(package="supcon_tf")
 class CrossEntropyLoss(BatchLoss):
-    """Mean softmax cross-entropy of logits (N, C) and integer labels."""
+    """Mean softmax cross-entropy of logits and integer labels.
+
+    Args:
+        name: name of the loss.
+
+    Call arguments: `y_true` (N,) or (N, 1) integers, `y_pred` (N, C) logits.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    loss = CrossEntropyLoss()
+    loss(np.array([0, 2]), np.random.rand(2, 3))
+    ```
+    """
 
     def __init__(self, name: str = "cross_entropy") -> None:
         super().__init__(name=name, reduction=None)

@@ -2,12 +2,12 @@
 
 from supcon_tf.config import LossConfig, StageConfig
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
 from supcon_tf.losses.base import BatchLoss
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 
 
 def losses_for(

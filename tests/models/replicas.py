@@ -18,11 +18,11 @@ import tensorflow as tf
 
 from supcon_tf.distribution import Batch
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
 from supcon_tf.models.layers import BatchNormalization
 from supcon_tf.training.checkpoint import Checkpoints, Position
@@ -140,6 +140,34 @@ def without_gather():
         contrastive_classifier.global_batch = original
 
 
+def on_plain_keras(counts):
+    """A step of a Keras model compiled with each loss: loss and weights.
+
+    Beside them, under "expected", those of a step on the mean of the replicas' losses.
+    """
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    inputs = np.random.default_rng(0).random((16, 6), np.float32)
+    labels = np.arange(16) % 4
+    found = {}
+    for replicas in counts:
+        for name, loss in {**LOSSES, "keras": cross_entropy}.items():
+            keras.utils.set_random_seed(0)
+            with strategy_of(replicas).scope():
+                model = keras.Sequential([keras.Input([6]), keras.layers.Dense(4)])
+                model.compile(keras.optimizers.SGD(1.0), loss)
+            start = [tf.Variable(value) for value in model.get_weights()]
+            history = model.fit(inputs, labels, 16, shuffle=False, verbose=0).history
+            found[replicas, name] = [history["loss"][0], *model.get_weights()]
+            with tf.GradientTape() as tape:
+                outputs = tf.matmul(inputs, start[0]) + start[1]
+                shares = np.split(labels, replicas), tf.split(outputs, replicas)
+                mean = tf.add_n(list(map(loss, *shares))) / replicas
+            gradients = tape.gradient(mean, start)
+            weights = [(v - g).numpy() for v, g in zip(start, gradients, strict=True)]
+            found["expected", replicas, name] = [mean.numpy(), *weights]
+    return found
+
+
 def batches(count):
     rng = np.random.default_rng(2)
     for _ in range(count):
@@ -210,15 +238,16 @@ def refusals():
         "gradient_accumulation_steps": ({"gradient_accumulation_steps": 2}, {}, 32),
         "nothing": ({}, {}, 32),
         "an uneven batch": ({}, {}, 31),
+        "no label": ({}, {}, 32),
     }
     return {
-        (name, inside): refusal(*case, inside)
+        (name, inside): refusal(*case, inside, 99 if name == "no label" else 0)
         for name, case in cases.items()
         for inside in (True, False)
     }
 
 
-def refusal(for_optimizer, for_compile, count, inside):
+def refusal(for_optimizer, for_compile, count, inside, first_label):
     """None, or kind and text of the error; `inside`: compiled in the scope."""
     strategy = strategy_of(2)
     with strategy.scope():
@@ -226,6 +255,7 @@ def refusal(for_optimizer, for_compile, count, inside):
         optimizer = keras.optimizers.SGD(RATE, **for_optimizer)
     images = np.zeros((count, SIZE, SIZE, 3), np.float32)
     labels = np.arange(count) % 4
+    labels[0] = first_label
     losses = {name: (1.0, LOSSES[name]) for name in ("cross_entropy", "supcon")}
     try:
         with strategy.scope() if inside else contextlib.nullcontext():
@@ -243,6 +273,7 @@ def main():
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
     tf.config.set_logical_device_configuration(cpu, parts)
     outcomes = {"resnet": on_resnet((1, 2) if replicas == 2 else (replicas,))}
+    outcomes["plain"] = on_plain_keras((1, 2) if replicas == 2 else (replicas,))
     if replicas == 2:
         outcomes["layers"] = on_three_layers((1, 2))
         outcomes["alone"] = without_gather()
