@@ -52,6 +52,7 @@ class DataConfig(Section):
         "folder of the images, or of tensorflow-datasets' prepared data (its own "
         "default if empty)",
         changes="nothing",
+        path=True,
     )
     image_size: int = option(
         0,
@@ -250,6 +251,7 @@ class EvaluationConfig(Section):
         "",
         "run folder whose model makes the images of the transfer attack",
         changes="evaluation",
+        path=True,
     )
     checks_limit: int = option(
         512,
@@ -309,7 +311,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     projector: ProjectorConfig = ProjectorConfig()
     init_from: str = option(
-        "", "run folder whose pretrained model is the starting point"
+        "", "run folder whose pretrained model is the starting point", path=True
     )
     seed: int = option(
         0, "seed of weights, data order and augmentation", minimum=0, maximum=2**31 - 1

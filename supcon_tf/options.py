@@ -18,7 +18,8 @@ class Allowed:
     """What a field accepts, what is said of it in `--help`, and what it changes.
 
     `changes` is "weights" (what training gives), "evaluation" (how that is measured) or
-    "nothing" that another run would see.
+    "nothing" that another run would see. With `path` it names a file or a folder: `~`
+    on the command line is the home folder.
     """
 
     help: str
@@ -28,6 +29,7 @@ class Allowed:
     maximum: float | None = None
     below: float | None = None
     changes: str = "weights"
+    path: bool = False
 
     def describe(self) -> str:
         """The allowed values in words, for an error or a help text."""

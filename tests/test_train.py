@@ -282,7 +282,9 @@ def test_a_run_prints_its_data_its_epochs_a_table_and_where_the_report_is(finish
     table = [line for line in lines if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert cells[0] == ["stage", "attack", "clean", "4/255", "8/255"]
-    assert [row[:2] for row in cells[2:]] == [["pretrain", "fgsm"], ["final", "fgsm"]]
+    assert [row[:2] for row in cells[2:]] == [
+        [stage, name] for stage in ("pretrain", "final") for name in ("fgsm", "worst")
+    ]
     assert "\n".join(table) in (folder / "report.md").read_text()
 
 
@@ -342,6 +344,10 @@ def test_robustness_follows_its_schema(finished):
             low, high = row["interval_95"]
             assert 0 <= low <= row["accuracy"] <= high <= 1
             assert row["accuracy"] <= model["clean_accuracy"]
+        assert [row["epsilon_255"] for row in model["worst"]] == [4, 8]
+        for row, only in zip(model["worst"], model["attacks"], strict=True):
+            assert row["attacks"] == ["fgsm"]
+            assert row["accuracy"] == only["accuracy"]
     with np.load(folder / "robustness.npz") as outcomes:
         assert {outcomes[name].shape[-1] for name in outcomes.files} == {40}
 

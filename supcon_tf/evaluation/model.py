@@ -15,7 +15,9 @@ from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.robustness import (
     measure_robustness,
     refuse_impossible_attacks,
+    target_of,
 )
+from supcon_tf.evaluation.worst import worst_cases
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.models.folding import fold_batch_norm
@@ -93,17 +95,23 @@ def evaluate(
     summary: dict[str, Any] = {
         "clean_accuracy": None,
         "attacks": None,
+        "worst": None,
         "embedding": embedding,
         "checks": None,
     }
     if not classifier_trained:
         return Evaluation(summary, {}, arrays)
-    robustness = measure_robustness(model, split, config, seed, source, title, journal)
+    # All attacks share one target of each model, so each is compiled once.
+    target = target_of(model, split)
+    if source is not None:
+        source = target_of(source, split)
+    robustness = measure_robustness(target, split, config, seed, source, title, journal)
     summary["clean_accuracy"] = robustness.clean_accuracy
     summary["attacks"] = robustness.rows
+    summary["worst"] = worst_cases(robustness.rows, robustness.outcomes)
     if with_checks:
         summary["checks"] = run_checks(
-            model,
+            target,
             split,
             config,
             seed=seed,

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from supcon_tf import __version__
-from supcon_tf.config import Config
+from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.figures import draw_figures
 from supcon_tf.evaluation.journal import file_digest
 from supcon_tf.evaluation.model import Evaluation
@@ -29,6 +30,7 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 
 def result_of(
     config: Config,
+    data: ImageData,
     split: Split,
     found: Mapping[str, Evaluation],
     files: Mapping[str, Path],
@@ -48,6 +50,7 @@ def result_of(
         "num_examples": len(split),
         "seed": config.seed,
         "settings": dataclasses.asdict(config.evaluation),
+        "data_digest": data.fingerprint.digest,
         "versions": versions(),
         "models": [
             {"stage": s, "model_sha256": file_digest(files[s]), **found[s].summary}
@@ -66,6 +69,7 @@ def write_evaluation(
     model: keras.Model,
     introduction: str,
     origin: list[str],
+    trained_by: Mapping[str, StageConfig],
 ) -> dict[str, Path]:
     """Writes everything but TensorBoard's logs, and warns of failed checks.
 
@@ -79,6 +83,7 @@ def write_evaluation(
         model: the final model, as it was attacked.
         introduction: the report's first paragraph.
         origin: of data and model, as list items of the report.
+        trained_by: the last stage that trained each model; empty if it is not known.
 
     Returns:
         The figures by caption.
@@ -97,6 +102,7 @@ def write_evaluation(
         model,
         split,
         data.class_names,
+        trained_by,
     )
     write_report(destination, data.name, result, figures, introduction, origin)
     for line in warning_lines(found["final"].summary["checks"] or []):
@@ -104,20 +110,28 @@ def write_evaluation(
     return figures
 
 
-def finished_result(folder: RunFolder, config: Config) -> dict[str, Any] | None:
-    """What robustness.json holds, if that is what an evaluation now would give."""
+def finished_result(
+    folder: RunFolder, config: Config, data: ImageData, num_examples: int
+) -> dict[str, Any] | None:
+    """What robustness.json holds, if that is all that an evaluation now would give.
+
+    Args:
+        folder: the run's.
+        config: what would be evaluated, and how.
+        data: the images.
+        num_examples: how many of them would be attacked.
+    """
     if not (folder.robustness_file.exists() and folder.report_file.exists()):
         return None
     result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
-    # JSON has lists where the config has tuples.
-    settings = json.loads(json.dumps(dataclasses.asdict(config.evaluation)))
+    # Earlier versions did not write down which images they attacked.
     same = (
-        result.get("settings") == settings
+        result.get("data_digest", data.fingerprint.digest) == data.fingerprint.digest
         and (result.get("dataset"), result.get("seed"))
         == (config.data.dataset, config.seed)
         and all(_is_of(model, folder) for model in result["models"])
     )
-    return result if same else None
+    return result if same and covers(result, config.evaluation, num_examples) else None
 
 
 def _is_of(evaluated: dict[str, Any], folder: RunFolder) -> bool:

@@ -1,5 +1,6 @@
 """The accuracy table agrees, image by image, with attacking by hand."""
 
+import dataclasses
 import json
 
 import keras
@@ -111,18 +112,12 @@ def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
     """Also the second one: nothing is carried from one epsilon to another."""
     seen = []
 
-    def spying(name, epsilon, *arguments):
-        attack = make_attack(name, epsilon, *arguments)
-        inner = attack.survivors
+    def spying(self, model, images, labels, *, indices, **keywords):
+        seen.append((round(255 * self.epsilon, 6), indices.tolist()))
+        return inner(self, model, images, labels, indices=indices, **keywords)
 
-        def survivors(model, images, labels, *, indices):
-            seen.append((epsilon, indices.tolist()))
-            return inner(model, images, labels, indices=indices)
-
-        attack.survivors = survivors
-        return attack
-
-    monkeypatch.setattr(robustness_module, "make_attack", spying)
+    inner = PGD.survivors
+    monkeypatch.setattr(PGD, "survivors", spying)
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0, 8.0), pgd_steps=2)
     outcomes = measure_robustness(honest, split, config).outcomes
     correct = np.flatnonzero(outcomes["clean"]).tolist()
@@ -134,6 +129,23 @@ def test_the_order_and_the_company_of_epsilons_change_nothing(honest, split, mea
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0,), pgd_steps=4)
     alone = measure_robustness(honest, split, config, seed=3).outcomes["pgd@40"]
     np.testing.assert_array_equal(alone, measured.outcomes["pgd@40"])
+
+
+def test_the_model_is_compiled_once_for_all_epsilons(honest, split):
+    class Counting(keras.Model):
+        calls = 0
+
+        def call(self, images, training=False):
+            Counting.calls += 1
+            return honest(images, training=training)
+
+    counted = []
+    for epsilons in ((8.0,), (8.0, 16.0, 40.0)):
+        config = dataclasses.replace(CONFIG, epsilons=epsilons)
+        Counting.calls = 0
+        measure_robustness(Counting(), split, config)
+        counted.append(Counting.calls)
+    assert counted[0] == counted[1]
 
 
 def test_chunks_of_images_change_nothing(honest, split, measured, monkeypatch):
