@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supcon_tf.errors import UserError
-from supcon_tf.options import option, options_of, validate_options
+from supcon_tf.options import from_json, option, options_of, validate_options
 
 ATTACKS = (
     "fgsm",
@@ -430,10 +430,7 @@ class Config(Section):
             default, values = cls(), json.loads(text)
             top = {k: v for k, v in values.items() if k not in _SECTIONS}
             for name in _SECTIONS:
-                given = {
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in values.get(name, {}).items()
-                }
+                given = from_json(values.get(name, {}))
                 prefix = f"{name}_" if name in STAGES else ""
                 top[name] = _replaced(getattr(default, name), given, prefix)
             return cls(**top)

@@ -138,8 +138,8 @@ def _replace_policies(config: Any, policy: str) -> Any:
     if not isinstance(config, dict):
         return config
     kind, inner = config.get("class_name"), config.get("config")
-    if kind in ("DTypePolicy", "FloatDTypePolicy"):
-        return {**config, "config": {"name": policy}}
+    if kind in ("DTypePolicy", "FloatDTypePolicy", "DTypePolicyMap"):
+        return {**config, "class_name": "DTypePolicy", "config": {"name": policy}}
     if isinstance(inner, dict):
         if "source_name" in inner:
             # Of a quantised layer: the policy of what is not quantised.
