@@ -66,7 +66,8 @@ class DataConfig:
     )
     test_share: float = option(
         0.2,
-        "share held out for test where the data comes without a test split",
+        "share held out for test where the data comes without a test split; of a "
+        "folder's images by a hash of each name, so that it is met on average",
         above=0,
         below=1,
     )
