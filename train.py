@@ -8,14 +8,13 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from absl import flags
-
 from supcon_tf.config import Config
 from supcon_tf.environment import prepare_environment
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
     define_config,
+    define_path,
     new_flags,
     parse,
     run_command,
@@ -46,9 +45,6 @@ def main(argv: list[str]) -> None:
         workers = join_workers(config)
         folder = RunFolder(run_dir)
         with workers.session():
-            # Steps between checkpoints too: all workers take part in one.
-            same = repr((config.weight_fields(), config.checkpoint_steps))
-            workers.refuse_difference("flags", same.encode())
             workers.on_chief(lambda: held.enter_context(sole_use(folder.path)))
             data = train_together(config, folder, workers)
         if workers.is_chief:
@@ -90,7 +86,7 @@ def train_together(
 
 def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
     """The attacks and the report, unless they are there."""
-    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.results import finished_result
     from supcon_tf.evaluation.run import chosen_split, evaluate_run
     from supcon_tf.markdown import markdown_table
@@ -125,12 +121,11 @@ def refuse_evaluation(folder: RunFolder, config: Config, data: "ImageData") -> N
 def parse_flags(argv: list[str]) -> tuple[Config, str]:
     """The config and the run folder that the command line asks for."""
     values = new_flags()
-    flags.DEFINE_string(
+    define_path(
+        values,
         "run_dir",
-        "",
         "folder of the run (default runs/FLAGFILE_NAME, or runs/DATASET; for own "
         "images with the name of their folder)",
-        flag_values=values,
     )
     define_config(values)
     parse(values, argv, USAGE)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
-from supcon_tf.files import remove_leftovers, write_text
-from supcon_tf.flags import flagfile_text
+from supcon_tf.files import naming, remove_leftovers, write_text
+from supcon_tf.flagfile import flagfile_text
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
@@ -164,7 +164,8 @@ class RunFolder:
         return lines
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        with self.metrics_file.open("a", encoding="utf-8") as file:
+        path = self.metrics_file
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def has_trained(self) -> bool:
