@@ -77,6 +77,8 @@ def train_together(
         f"batch: {config.batch_size} images, {config.batch_size // replicas} on each "
         f"of {replicas} replica{'s' if replicas > 1 else ''}"
     )
+    for note in data.notes:
+        print(f"note: {note}")
     workers.on_chief(lambda: refuse_evaluation(folder, config, data))
     train(config, data, folder, workers)
     return data

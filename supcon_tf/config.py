@@ -33,7 +33,8 @@ class DataConfig:
     dataset: str = option(
         "digits",
         "digits (bundled with scikit-learn), folder (own images below --data_dir: "
-        "train/CLASS/*.png|jpg and, if there, test/CLASS/...), or the name of any "
+        "train/CLASS/*.jpg|png|... and, if there, val/CLASS/... and test/CLASS/...), "
+        "or the name of any "
         "classification data set of tensorflow-datasets, such as cifar100",
     )
     data_dir: str = option(
@@ -60,7 +61,8 @@ class DataConfig:
     )
     validation_share: float = option(
         0.1,
-        "share of the training images held out for validation",
+        "share of the training images held out for validation, where the data comes "
+        "without validation images; 0 = no validation",
         minimum=0,
         below=1,
     )
@@ -69,6 +71,12 @@ class DataConfig:
         "share held out for test where the data comes without a test split",
         above=0,
         below=1,
+    )
+    skip_bad_images: bool = option(
+        False,
+        "leave out images that can't be decoded, and say which, instead of refusing "
+        "them",
+        affects_weights=False,
     )
     split_seed: int = option(
         0,

@@ -26,13 +26,18 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set, divided. `validation` is None if no share of it was asked for."""
+    """A data set, divided.
+
+    `validation` is None if no share of it was asked for. `notes` are lines for the
+    user: what was left out, and why.
+    """
 
     name: str
     class_names: tuple[str, ...]
     train: Split
     validation: Split | None
     test: Split
+    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

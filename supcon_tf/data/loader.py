@@ -3,6 +3,7 @@
 import numpy as np
 
 from supcon_tf.config import DataConfig
+from supcon_tf.data.bad_images import listed, moved_together, refuse_bad_images
 from supcon_tf.data.image_data import ImageData, Split
 from supcon_tf.data.pixels import allocate
 from supcon_tf.data.source import Source, SourceSplit
@@ -18,8 +19,9 @@ def load(config: DataConfig) -> ImageData:
 
     Images are chosen by their labels before any is decoded: a test share is held out
     if the source has no test images, then `limit_train` and `limit_test` are counted,
-    class-balanced, and the validation share is taken from what remains for training.
-    All of that depends on `split_seed` alone.
+    class-balanced, and the validation share is taken from what remains for training
+    if the source has no validation images. All of that depends on `split_seed` alone.
+    Images that can't be decoded are refused, or left out with `skip_bad_images`.
 
     Args:
         config: the source, the limits, the shares, the seed and the memory.
@@ -45,13 +47,21 @@ def load(config: DataConfig) -> ImageData:
     _check_labels(source, config)
     train, validation, test = _choose(source, config)
     chosen = [part for part in (train, validation, test) if part is not None]
-    splits = iter(_decode(chosen, source.image_shape, config.cache_gib))
+    decoded, bad = _decode(chosen, source.image_shape, config.cache_gib)
+    notes = [*source.notes, *_about_validation(source, validation)]
+    if bad:
+        all_labels = [split.labels[indices] for split, indices in chosen]
+        left = [split.labels for split in decoded]
+        refuse_bad_images(bad, all_labels, left, source.class_names, config)
+        notes.append(f"left out by --skip_bad_images, {listed(bad)}")
+    splits = iter(decoded)
     return ImageData(
         name=source.name,
         class_names=source.class_names,
         train=next(splits),
         validation=None if validation is None else next(splits),
         test=next(splits),
+        notes=tuple(notes),
     )
 
 
@@ -71,7 +81,8 @@ def _open(config: DataConfig) -> Source:
 
 
 def _check_labels(source: Source, config: DataConfig) -> None:
-    for name, split in (("train", source.train), ("test", source.test)):
+    for name in ("train", "validation", "test"):
+        split = getattr(source, name)
         if split is None:
             continue
         if len(split.labels) == 0:
@@ -105,6 +116,11 @@ def _choose(
     test = (test_split, held)
     if config.validation_share == 0:
         return (source.train, kept), None, test
+    if source.validation is not None:
+        # A run on some images does not wait for more of them.
+        labels, limit = source.validation.labels, config.limit_train
+        own = _limited(np.arange(len(labels)), labels, "limit_train", limit, seed)
+        return (source.train, kept), (source.validation, own), test
     rest, validation = stratified_split(
         source.train.labels[kept], config.validation_share, seed
     )
@@ -134,23 +150,41 @@ def _limited(
     return indices[balanced_sample(labels[indices], limit, seed)]
 
 
+def _about_validation(source: Source, chosen: _Chosen | None) -> list[str]:
+    if source.validation is None:
+        return []
+    count = len(source.validation.labels)
+    if chosen is None:
+        return [f"ignored: {count} validation images, by --validation_share=0"]
+    return [
+        f"validation: {len(chosen[1])} of the {count} validation images that the data "
+        "comes with, and no share of its training images"
+    ]
+
+
 def _decode(
     chosen: list[_Chosen], image_shape: tuple[int, int, int], cache_gib: float
-) -> list[Split]:
+) -> tuple[list[Split], list[str]]:
+    """The images that could be decoded, and the names of the others."""
     count = sum(len(indices) for _, indices in chosen)
     size = count * int(np.prod(image_shape))
     images = allocate((count, *image_shape), in_memory=size <= cache_gib * 2**30)
-    parts = []
-    start = 0
-    for _, indices in chosen:
-        parts.append(slice(start, start + len(indices)))
-        start += len(indices)
-    # Parts of one source are adjacent or the only ones, and are read in one pass.
-    for split in {id(split): split for split, _ in chosen}.values():
-        mine = [k for k, (owner, _) in enumerate(chosen) if owner is split]
+    splits: dict[int, Split] = {}
+    names: list[str] = []
+    # Parts of one source lie side by side, so that it is read in one pass.
+    for owner in {id(split): split for split, _ in chosen}.values():
+        mine = [k for k, (split, _) in enumerate(chosen) if split is owner]
         wanted = np.concatenate([chosen[k][1] for k in mine])
-        split.read(wanted, images[parts[mine[0]].start : parts[mine[-1]].stop])
-    return [
-        Split(images[part], split.labels[indices])
-        for part, (split, indices) in zip(parts, chosen, strict=True)
-    ]
+        bad = owner.read(wanted, images[: len(wanted)])
+        names += bad.values()
+        start = 0
+        for k in mine:
+            stop = start + len(chosen[k][1])
+            own_bad = [row - start for row in bad if start <= row < stop]
+            splits[k] = Split(
+                moved_together(images[start:stop], own_bad),
+                owner.labels[np.delete(chosen[k][1], own_bad)],
+            )
+            start = stop
+        images = images[stop:]
+    return [splits[k] for k in range(len(chosen))], names

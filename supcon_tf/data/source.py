@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# read(indices, out) writes image indices[k] into out[k], (H, W, 3) uint8, for every k;
-# the indices are distinct and in any order.
-Reader = Callable[[np.ndarray, np.ndarray], None]
+# The positions of images that could not be read, each with its name and the reason.
+BadImages = dict[int, str]
+# read(indices, out) writes image indices[k] into out[k], (H, W, 3) uint8, for every k
+# that is not among the bad images; the indices are distinct and in any order.
+Reader = Callable[[np.ndarray, np.ndarray], BadImages]
 
 # Decoding fewer images than this takes a few seconds: no progress bar.
 PROGRESS_FROM = 10_000
@@ -25,8 +27,8 @@ class SourceSplit:
 class Source:
     """A data set whose images are not decoded yet.
 
-    `image_shape` is (H, W, 3) after resizing. `test` is None where the data set has no
-    test images of its own.
+    `image_shape` is (H, W, 3) after resizing. `test` and `validation` are None where
+    the data set has no such images of its own. `notes` are lines for the user.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Source:
     image_shape: tuple[int, int, int]
     train: SourceSplit
     test: SourceSplit | None
+    validation: SourceSplit | None = None
+    notes: tuple[str, ...] = ()
 
 
 def progress_options(count: int, description: str) -> dict:

@@ -33,6 +33,8 @@ def run(request: Request, destination: RunFolder) -> None:
     data = load(config.data)
     split = chosen_split(data, config)
     print(f"{data.name}: {len(split)} {config.evaluation.split} images are attacked")
+    for note in data.notes:
+        print(f"note: {note}")
     if request.is_run:
         folder = RunFolder(request.subject)
         if request.output is None:

@@ -14,7 +14,13 @@ from absl import flags
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.flags import define_options, evaluation_from, new_flags, parse
+from supcon_tf.flags import (
+    define_options,
+    evaluation_from,
+    new_flags,
+    parse,
+    refuse_unread_data_dir,
+)
 from supcon_tf.options import options_of
 from supcon_tf.run_folder import RunFolder
 
@@ -133,11 +139,14 @@ def _overridden(base: Config, values: flags.FlagValues) -> Config:
         for field, _ in options_of(DataConfig)
         if values[field.name].present
     }
-    return dataclasses.replace(
+    config = dataclasses.replace(
         base,
         evaluation=dataclasses.replace(base.evaluation, **given),
         data=dataclasses.replace(base.data, **data),
     )
+    if "data_dir" in data:
+        refuse_unread_data_dir(config.data)
+    return config
 
 
 def _check_transfer_source(settings: EvaluationConfig) -> None:
