@@ -107,7 +107,8 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
                 missing[where] = False
                 bar.update(len(where))
         bad = np.flatnonzero(missing)
-        reasons = [_reason(builder, split, indices[k]) for k in bad[:_REASONS]]
+        bad = bad[np.argsort(indices[bad])]
+        reasons = _reasons(builder, split, indices[bad[:_REASONS]]) if len(bad) else []
         return {
             int(k): f"{split}[{indices[k]}]{reason}"
             for k, reason in zip_longest(bad, reasons, fillvalue="")
@@ -155,15 +156,19 @@ def _decoded(
     return dataset.map(decode_one, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _reason(builder: Any, split: str, index: int) -> str:
-    """Why an image can't be decoded, in brackets."""
-    dataset = _dataset(builder, split, "image").skip(int(index)).take(1)
-    dataset = dataset.map(lambda example: decode(example["image"]))
-    try:
-        next(dataset.as_numpy_iterator())
-    except tf.errors.InvalidArgumentError as error:
-        return f" ({_first_line(error)})"
-    return ""
+def _reasons(builder: Any, split: str, indices: np.ndarray) -> list[str]:
+    """Why some images can't be decoded, in brackets, in the order of their indices."""
+    wanted = tf.constant(indices)
+    dataset = _dataset(builder, split, "image").enumerate()
+    dataset = dataset.filter(lambda index, _: tf.reduce_any(index == wanted))
+    reasons = []
+    for _, example in _exactly(dataset, len(indices), 1):
+        try:
+            decode(tf.constant(example["image"]))
+            reasons.append("")
+        except tf.errors.InvalidArgumentError as error:
+            reasons.append(f" ({_first_line(error)})")
+    return reasons
 
 
 def _exactly(dataset: tf.data.Dataset, count: int, batch_size: int) -> Iterator[Any]:
@@ -198,6 +203,8 @@ def _readable(name: str) -> Iterator[None]:
 
 
 def _first_line(error: tf.errors.OpError) -> str:
-    """Without the names of nodes that TensorFlow puts around it."""
-    line = re.sub(r"\{\{.*?\}\}\s*", "", error.message.splitlines()[0])
+    """What it says, without the names of nodes that TensorFlow puts around it."""
+    lines = error.message.partition("\n\t [[")[0].strip().splitlines()
+    line = lines[-1 if lines[0].startswith("Graph execution error") else 0]
+    line = re.sub(r"\{\{.*?\}\}\s*", "", line)
     return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", line)
