@@ -44,7 +44,8 @@ class DataConfig(Section):
     dataset: str = option(
         "digits",
         "digits (bundled with scikit-learn), folder (own images below --data_dir: "
-        "train/CLASS/*.png|jpg and, if there, test/CLASS/...), or the name of any "
+        "train/CLASS/*.jpg|png|... and, if there, val/CLASS/... and test/CLASS/...), "
+        "or the name of any "
         "classification data set of tensorflow-datasets, such as cifar100",
     )
     data_dir: str = option(
@@ -72,15 +73,23 @@ class DataConfig(Section):
     )
     validation_share: float = option(
         0.1,
-        "share of the training images held out for validation",
+        "share of the training images held out for validation, where the data comes "
+        "without validation images; 0 = no validation",
         minimum=0,
         below=1,
     )
     test_share: float = option(
         0.2,
-        "share held out for test where the data comes without a test split",
+        "share held out for test where the data comes without a test split; of a "
+        "folder's images by a hash of each name, so that it is met on average",
         above=0,
         below=1,
+    )
+    skip_bad_images: bool = option(
+        False,
+        "leave out images that can't be decoded, and say which, instead of refusing "
+        "them",
+        changes="nothing",
     )
     split_seed: int = option(
         0,
