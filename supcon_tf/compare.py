@@ -123,7 +123,7 @@ def _curve(row: Row) -> dict[str, Any]:
                     "epsilon": column.strength / 255 if in_255 else column.strength,
                     "epsilon_255": column.strength if in_255 else None,
                     "accuracy": mean,
-                    "interval_95": [max(0, mean - spread), min(1, mean + spread)],
+                    "band": [max(0, mean - spread), min(1, mean + spread)],
                 }
             )
     return {"clean_accuracy": row.mean(CLEAN), "attacks": attacks}

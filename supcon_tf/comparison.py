@@ -144,7 +144,7 @@ def compared_flags(config: Config) -> list[str]:
         prefix + field.name
         for prefix, section in config.sections()
         for field, allowed in options_of(section)
-        if allowed.affects_weights
+        if allowed.changes != "nothing"
     ]
 
 

@@ -16,7 +16,8 @@ from supcon_tf.run_folder import RunFolder
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
 
-SCHEMA = 1
+# The second adds which model was attacked.
+SCHEMAS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def _read(path: Path, label: str, stage: str) -> Run:
     try:
         result = json.loads(folder.robustness_file.read_text())
         schema = result["schema"]
-        if schema != SCHEMA:
+        if schema not in SCHEMAS:
             raise UserError(
-                f"{folder.robustness_file} must be of schema {SCHEMA}. "
+                f"{folder.robustness_file} must be of schema 1 or 2. "
                 f"Received: {schema!r}"
             )
         models = {model["stage"]: model for model in result["models"]}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from supcon_tf.compare import main
 from supcon_tf.config import Config
+from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
 from supcon_tf.flags import run_command
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.visualization.curves import _curves_figure
@@ -172,6 +173,46 @@ def test_runs_of_other_configs_get_rows_and_the_flags_that_differ(write_run, com
         "--seed": {"flag": "--seed", "wide +1": "0,1", "narrow": "0"},
     }
     assert "within ± 3.0 points" in out
+
+
+def fingerprint(test=("test/0",), train=("train/0",)):
+    """Of data whose images have these names."""
+    splits = {
+        name: SplitFingerprint({"a": dict.fromkeys(names)}, "", len(names))
+        for name, names in (("train", train), ("test", test))
+    }
+    return Fingerprint("digits", ("a",), splits)
+
+
+def test_runs_are_compared_by_the_images_they_were_evaluated_on(
+    write_run, compare, tmp_path
+):
+    moved = write_run("moved", seed=1, dataset="folder", data_dir="there")
+    one = write_run("one", dataset="folder", data_dir="here")
+    for run in (one, moved):
+        (Path(run) / "data.json").write_text(fingerprint().to_json())
+    assert list(cells_of(compare(one, moved)[1])) == ["one +1"]
+    # Trained on more, they may share a table and not a row.
+    grown = fingerprint(train=("train/0", "train/1"))
+    (Path(moved) / "data.json").write_text(grown.to_json())
+    _, out, _ = compare(one, moved)
+    assert list(cells_of(out)) == ["one", "moved"]
+    assert "The runs were trained on different images (data.json)." in out
+    code, _, error = compare(one, moved, "--average")
+    assert (code, "data.json: " in error) == (2, True)
+    (Path(moved) / "data.json").write_text(fingerprint(test=("test/1",)).to_json())
+    code, _, error = compare(one, moved)
+    assert code == 2
+    assert "must be evaluated on the same images. Received: " in error
+    assert "test: 1 image fewer (test/0), 1 image more (test/1)" in error
+
+
+def test_runs_without_data_json_are_compared_and_that_is_said(write_run, compare):
+    runs = [write_run("one"), write_run("two", seed=1)]
+    (Path(runs[1]) / "data.json").write_text(fingerprint().to_json())
+    code, out, _ = compare(*runs)
+    assert code == 0
+    assert "can't be checked, since they have no data.json: one." in out
 
 
 def test_flags_that_change_nothing_do_not_keep_seeds_apart(write_run, compare):
@@ -463,7 +504,7 @@ def test_a_folder_that_was_not_evaluated_is_refused(write_run, refusal, tmp_path
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('{"schema": 2}', "must be of schema 1. Received: 2"),
+        ('{"schema": 3}', "must be of schema 1 or 2. Received: 3"),
         ('{"schema": 1, "models": [{}]}', "not an evaluation of this program"),
         ("[1]", "not an evaluation of this program"),
         ("{torn", "not an evaluation of this program"),

@@ -1,5 +1,6 @@
 """`python train.py` as people meet it: their mistakes, one whole run, the recipes."""
 
+import hashlib
 import importlib.util
 import itertools
 import json
@@ -317,7 +318,7 @@ def test_robustness_follows_its_schema(finished):
     top = {"schema", "dataset", "split", "num_examples", "seed", "versions", "models"}
     assert top <= result.keys()
     assert (result["schema"], result["dataset"], result["split"]) == (
-        1,
+        2,
         "digits",
         "test",
     )
@@ -331,7 +332,9 @@ def test_robustness_follows_its_schema(finished):
     embedding = {
         *("knn_accuracy", "intra_class_cosine", "inter_class_cosine", "margin_mean"),
     }
-    for model in result["models"]:
+    for model, name in zip(result["models"], ("pretrain/", ""), strict=True):
+        content = (folder / f"{name}model.keras").read_bytes()
+        assert model["model_sha256"] == hashlib.sha256(content).hexdigest()
         assert {"clean_accuracy", "attacks", "embedding", "checks"} <= model.keys()
         assert embedding <= model["embedding"].keys()
         assert [row["epsilon_255"] for row in model["attacks"]] == [4, 8]

@@ -17,13 +17,12 @@ from supcon_tf.evaluation.journal import Journal, file_digest
 from supcon_tf.evaluation.model import evaluate, for_attacks
 from supcon_tf.evaluation.report import data_line, file_introduction, run_introduction
 from supcon_tf.evaluation.results import result_of, versions, write_evaluation
-from supcon_tf.evaluation.robustness import make_attack
+from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.files import write_text
 from supcon_tf.history import history_lines, history_of
 from supcon_tf.markdown import plain
 from supcon_tf.models import load_model
-from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.seen_images import part_in_training
 from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
@@ -55,13 +54,14 @@ def evaluate_run(
     destination = destination or folder
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source)
+    refuse_impossible_attacks(config.evaluation, config.seed, source)
     found = {}
     paths = finished_stages(folder, config)
     journal = _journal(destination, config, data, paths)
     for stage, path in paths.items():
         model = load_model(path)
         check_fits(model, data, str(path))
+        model = for_attacks(model, split)
         found[stage] = evaluate(
             model,
             split,
@@ -75,7 +75,7 @@ def evaluate_run(
             title=f"evaluate {stage}",
             journal=journal.within(stage),
         )
-    result = result_of(config, data, split, found)
+    result = result_of(config, data, split, found, paths)
     history = history_of(folder, config)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
@@ -87,7 +87,7 @@ def evaluate_run(
         split,
         result,
         found,
-        for_attacks(model),
+        model,
         run_introduction(
             config, history, result, part_in_training(folder, config, data)
         ),
@@ -130,10 +130,10 @@ def evaluate_file(
     """
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source)
+    refuse_impossible_attacks(config.evaluation, config.seed, source)
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
-    model = for_attacks(_in_float32_throughout(model))
+    model = for_attacks(model, split)
     journal = _journal(destination, config, data, {"final": path})
     found = {
         "final": evaluate(
@@ -147,7 +147,7 @@ def evaluate_file(
             journal=journal,
         )
     }
-    result = result_of(config, data, split, found)
+    result = result_of(config, data, split, found, {"final": path})
     write_evaluation(
         destination,
         config,
@@ -243,30 +243,4 @@ def transfer_source(settings: EvaluationConfig, data: ImageData) -> keras.Model 
         )
     model = load_model(path)
     check_fits(model, data, f"--transfer_from={settings.transfer_from}")
-    return for_attacks(model)
-
-
-def _check_attacks(config: Config, source: keras.Model | None) -> None:
-    """Makes every attack once, so that none is refused after the others have run."""
-    settings = config.evaluation
-    for name in settings.attacks:
-        for epsilon in settings.epsilons:
-            try:
-                make_attack(name, epsilon, settings, config.seed, source)
-            except UserError as error:
-                raise UserError(f"--attacks={name}: {error}") from error
-
-
-def _in_float32_throughout(model: keras.Model) -> keras.Model:
-    """The model without reduced precision in any layer, whatever its own policy says.
-
-    A model whose layers were made under a global policy has no policy itself.
-    """
-    layers = [model]
-    for layer in layers:
-        layers += getattr(layer, "layers", [])
-    reduced = any(
-        layer.dtype_policy.compute_dtype != layer.dtype_policy.variable_dtype
-        for layer in layers
-    )
-    return with_dtype_policy(model, "float32") if reduced else model
+    return for_attacks(model, data.test)

@@ -25,7 +25,8 @@ def robustness_curves(
 
     Args:
         models: entries of robustness.json by the name they get in the legend. A model
-            has its colour, an attack its line and marker.
+            has its colour, an attack its line and marker, and around it the 95 %
+            interval, or a `band` if its rows have one.
         path: of the image.
         title: above the curves.
     """
@@ -76,7 +77,8 @@ def _draw_model(
         curve.sort(key=lambda row: row["epsilon"])
         key = "epsilon_255" if norm == "linf" else "epsilon"
         strengths = [row[key] for row in curve]
-        low, high = zip(*(row["interval_95"] for row in curve), strict=True)
+        bands = (row.get("band") or row["interval_95"] for row in curve)
+        low, high = zip(*bands, strict=True)
         axes.plot(
             [0, *strengths],
             [model["clean_accuracy"], *(row["accuracy"] for row in curve)],

@@ -84,7 +84,7 @@ def hyperparameters(config: Config) -> dict[str, bool | int | float | str]:
         prefix + field.name: _scalar(values[prefix + field.name])
         for prefix, section in config.sections()
         for field, allowed in options_of(section)
-        if allowed.affects_weights
+        if allowed.changes != "nothing"
     }
 
 

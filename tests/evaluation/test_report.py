@@ -11,6 +11,7 @@ from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.accuracy import accuracy_table, headline
+from supcon_tf.evaluation.model import for_attacks
 from supcon_tf.evaluation.report import (
     CURVES,
     markdown_table,
@@ -324,19 +325,17 @@ def test_a_report_does_not_change_what_it_is_made_of(result, report):
 
 def test_models_of_reduced_precision_are_attacked_in_float32():
     """Their layers have a policy that the model itself does not show."""
-    from supcon_tf.evaluation.run import _in_float32_throughout
-
     network = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
-            keras.layers.Flatten(dtype="mixed_bfloat16"),
-            keras.layers.Dense(10, dtype="mixed_bfloat16"),
+            keras.layers.Flatten(dtype="mixed_float16"),
+            keras.layers.Dense(10, dtype="mixed_float16"),
         ]
     )
     images = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
-    assert network(images).dtype == "bfloat16"
-    full = _in_float32_throughout(network)
+    assert network(images).dtype == "float16"
+    full = for_attacks(network)
     assert full(images).dtype == "float32"
     flat, kernel = images.reshape(4, -1), np.asarray(network.layers[-1].kernel)
     np.testing.assert_allclose(full(images), flat @ kernel, atol=1e-5)
-    assert _in_float32_throughout(full) is full
+    assert for_attacks(full) is full

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from supcon_tf.visualization import adversarial_grid as grid
+from supcon_tf.visualization import curves, histograms
 from supcon_tf.visualization import embedding_map as mapping
-from supcon_tf.visualization import histograms
 
 RNG = np.random.default_rng(0)
 
@@ -177,3 +177,17 @@ def test_an_attack_that_changed_nothing_is_drawn_grey():
     images = np.zeros((1, 4, 4, 3))
     figure = grid._figure(images, images, ["a"], ["a"], ["a"], "FGSM")
     assert (np.asarray(figure.axes[2].images[0].get_array()) == 0.5).all()
+
+
+def test_the_band_of_a_curve_is_its_interval_or_what_its_rows_say():
+    row = {"name": "fgsm", "epsilon": 8 / 255, "epsilon_255": 8, "accuracy": 0.5}
+    for more, wanted in (
+        ({"interval_95": [0.4, 0.6]}, [0.4, 0.6]),
+        ({"interval_95": [0.4, 0.6], "band": [0.1, 0.9]}, [0.1, 0.9]),
+        ({"band": [0.1, 0.9]}, [0.1, 0.9]),
+    ):
+        model = {"clean_accuracy": 0.9, "attacks": [{**row, **more}]}
+        axes = curves._curves_figure({"run": model}).axes[0]
+        (band,) = axes.collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert [heights.min(), heights.max()] == wanted
