@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from absl import flags
 
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.environment import abandon_standard_output, open_standard_streams
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.flagfile import FLAGFILE, with_flagfiles
 from supcon_tf.options import Allowed, options_of, plain_number
@@ -23,8 +24,16 @@ USER_MISTAKE = 2
 
 def run_command(main: Callable[[list[str]], Any], argv: Sequence[str]) -> NoReturn:
     """Runs `main(argv)`; a user's mistake becomes one line and exit code 2."""
+    open_standard_streams()
     try:
-        code = main(list(argv))
+        try:
+            code = main(list(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_standard_output()
+        _print_error(RunError(_UNREAD))
+        sys.exit(1)
     except (UserError, flags.Error) as error:
         _print_error(error)
         sys.exit(USER_MISTAKE)
@@ -46,6 +55,12 @@ def _disk_is_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return os.strerror(errno.ENOSPC) in str(error)
+
+
+_UNREAD = (
+    "nothing reads the output any more. What was finished is kept: the same command "
+    "goes on from there"
+)
 
 
 def _print_error(error: Exception) -> None:
@@ -232,9 +247,14 @@ _WANTED = {
 
 
 def _print_help(values: flags.FlagValues, usage: str) -> None:
-    print(usage.strip() + "\n\nflags:")
+    lines = [usage.strip(), "", "flags:"]
     for name in values:
         flag = values[name]
         default = flag.default_as_str or "''"
-        print(f"  --{name}  (default {default})")
-        print(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))
+        lines.append(f"  --{name}  (default {default})")
+        lines.append(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # Who has read enough has nothing to be told.
+        abandon_standard_output()

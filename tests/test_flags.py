@@ -1,4 +1,6 @@
+import io
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -582,3 +584,59 @@ def test_words_after_two_dashes_are_no_flagfile(answer):
     code, _, error = answer("--", "--flagfile=missing.flags")
     assert code == 2
     assert "words that belong to no flag" in error
+
+
+PRINTING = """
+import sys
+from pathlib import Path
+from supcon_tf.flags import new_flags, parse, run_command
+
+def main(argv):
+    parse(new_flags(), argv, "usage: " + "tiny " * 100_000)
+    # More than a pipe holds, so that its reader is waited for.
+    print("an epoch" * 100_000, flush=True)
+    with open(argv[1].removeprefix("--flagfile="), "a") as file:
+        file.write(str(file.fileno()))
+    print("another", sys.stdout.isatty(), "\u00b1")
+
+run_command(main, ["tiny", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words", "code", "error"),
+    [
+        ("| head -c 5 >/dev/null", [], 0, "error: nothing reads the output any more."),
+        ("| true", ["--help"], 0, ""),
+        (">&-", [], 0, ""),
+        ("<&- >&- 2>&-", [], 0, ""),
+    ],
+)
+def test_a_command_may_print_to_what_is_closed(
+    tmp_path, redirection, words, code, error
+):
+    log = tmp_path / "log"
+    log.touch()
+    words = [sys.executable, "-c", PRINTING, f"--flagfile={log}", *words]
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(words)} {redirection}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith(error)
+    assert done.stderr.count("\n") == bool(error)
+    # What a program writes into files must not meet what is printed.
+    if redirection.endswith("&-"):
+        assert int(log.read_text()) > 2
+
+
+def test_a_terminal_without_a_character_gets_an_escape(monkeypatch, capsysbinary):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda _: print("\u00b1"), ["tiny"])
+    assert end.value.code == 0
+    assert stream.buffer.getvalue() == b"\\xb1\n"

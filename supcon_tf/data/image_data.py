@@ -17,8 +17,8 @@ class Split:
     """Some images with their labels, in a fixed order.
 
     Args:
-        images: (N, H, W, 3) uint8, RGB; a `np.memmap` if they exceed the memory that
-            they may take.
+        images: (N, H, W, C) uint8; from `load` RGB, and a `np.memmap` if they exceed
+            the memory that they may take.
         labels: (N,) int64, in [0, number of classes).
     """
 

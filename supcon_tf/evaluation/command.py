@@ -102,7 +102,7 @@ def _of_run(run_dir: Path, output: Path | None, values: flags.FlagValues) -> Req
             f"--run_dir must hold a finished model.keras. Received: {run_dir}"
         )
     for field, allowed in options_of(DataConfig):
-        if values[field.name].present and allowed.affects_weights:
+        if values[field.name].present and allowed.changes == "weights":
             raise UserError(
                 f"--{field.name} goes with --model: a run is evaluated on its own "
                 f"data. Received: {values[field.name].value!r}"

@@ -71,7 +71,6 @@ def train_stage(
     # The folder is the chief's: the others report nothing.
     reporters: list[Progress] = []
     if workers.is_chief:
-        folder.keep_metrics_before(name, position.epoch)
         progress = Progress(
             name,
             stage.epochs,
@@ -82,6 +81,7 @@ def train_stage(
             0 if name == "pretrain" else config.pretrain.epochs * steps,
             config.log_format,
         )
+        progress.go_on(position.epoch)
         reporters.append(progress)
     step = training_step(model, workers)
     held_out = data.validation if workers.is_chief else None

@@ -12,6 +12,7 @@ from supcon_tf.data import ImageData
 from supcon_tf.data.pipeline import refuse_batches
 from supcon_tf.errors import UserError
 from supcon_tf.files import publish, temporary_beside
+from supcon_tf.history import pretrained_file, record_origin
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
@@ -41,6 +42,7 @@ def train(
     workers.on_chief(lambda: folder.begin(config, data.fingerprint))
     if model is None:
         return
+    workers.on_chief(lambda: record_origin(folder, config))
     projector = None
     if config.projector.projector_images > 1 and workers.is_chief:
         projector = SnapshotWriter(
@@ -89,23 +91,13 @@ def _first_model(
     if config.init_from:
         workers.on_chief(
             lambda: _copy_weights(
-                load_model(_pretrained_file(config.init_from)),
+                load_model(pretrained_file(config.init_from)),
                 model,
                 f"--init_from={config.init_from}",
             )
         )
         workers.share(model.variables)
     return model
-
-
-def _pretrained_file(run_dir: str) -> str:
-    other = RunFolder(run_dir)
-    for path in (other.stage_model_file("pretrain"), other.model_file):
-        if path.exists():
-            return str(path)
-    raise UserError(
-        f"--init_from must be a run folder with a pretrained model. Received: {run_dir}"
-    )
 
 
 def _resume_from(finished: Path, model: ContrastiveClassifier) -> None:
