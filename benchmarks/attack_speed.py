@@ -15,13 +15,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import flags
-
 from benchmarks.apart import apart
 from benchmarks.attack_peers import BATCH_SIZE, PEERS, STEPS, Subject
 from benchmarks.measure import Row, alternating, speed_row, table
 from supcon_tf.environment import prepare_environment
-from supcon_tf.flags import new_flags, parse, run_command
+from supcon_tf.flags import define_path, new_flags, parse, run_command
 
 TURNS = 5
 CURVE = "FGSM at four strengths"
@@ -107,21 +105,22 @@ def _subject(attack: str, run_dir: str, data_dir: str, count: int) -> Subject:
 
 
 def _ours(attack: str, subject: Subject) -> Accuracies:
-    from supcon_tf.attacks import FGSM, PGD
+    from supcon_tf.attacks import FGSM, PGD, Target
     from supcon_tf.evaluation.model import for_attacks
 
     folded = for_attacks(subject.model)
     images, labels = subject.images, subject.labels
     epsilons = subject.epsilons
+    target = Target(folded, images)
     pgd = PGD(epsilon=epsilons[0], steps=STEPS)
 
     def accuracies() -> list[float]:
         if attack != "PGD-20":
-            survived = FGSM().survivors_at(folded, images, labels, epsilons)
+            survived = FGSM().survivors_at(target, images, labels, epsilons)
             return list(map(float, survived.mean(axis=1)))
         # As the evaluation does it: only images that are right can still fall.
         right = _predicted(folded, images) == labels
-        survived = pgd.survivors(folded, images[right], labels[right])
+        survived = pgd.survivors(target, images[right], labels[right], known_right=True)
         return [float(survived.sum() / len(labels))]
 
     return accuracies
@@ -202,8 +201,8 @@ def _percent(accuracies: list[float]) -> str:
 
 def main(argv: list[str]) -> None:
     values = new_flags()
-    flags.DEFINE_string("run_dir", "", "a finished run", flag_values=values)
-    flags.DEFINE_string("data_dir", "", "folder of its data", flag_values=values)
+    define_path(values, "run_dir", "a finished run")
+    define_path(values, "data_dir", "folder of its data")
     parse(values, argv, __doc__ or "")
     print(table(rows(str(values["run_dir"].value), str(values["data_dir"].value))))
 

@@ -63,7 +63,7 @@ def open_folder(data_dir: str, image_size: int) -> Source:
             [path for found in listed.values() for path in found.paths]
         )
     splits = {
-        role: _source_split(found, train.class_names, resize=image_size > 0)
+        role: _source_split(found, train.class_names, root, resize=image_size > 0)
         for role, found in listed.items()
     }
     return Source(
@@ -116,7 +116,7 @@ def _besides(found: ClassFolders) -> str:
 
 
 def _source_split(
-    found: ClassFolders, class_names: list[str], resize: bool
+    found: ClassFolders, class_names: list[str], root: Path, resize: bool
 ) -> SourceSplit:
     number = {name: index for index, name in enumerate(class_names)}
     labels = np.array([number[name] for name in found.class_names], np.int64)
@@ -143,7 +143,10 @@ def _source_split(
                     bad[position] = problem
         return bad
 
-    return SourceSplit(labels[found.labels], read)
+    # Slices, since pathlib takes a second for 100,000 paths.
+    below = len(str(root / "x")) - 1
+    names = [path[below:].replace(os.sep, "/") for path in found.paths]
+    return SourceSplit(labels[found.labels], read, names, root)
 
 
 def _sized(

@@ -1,30 +1,40 @@
 """`load`: from a config to decoded images, divided into train, validation and test."""
 
+from pathlib import Path
+
 import numpy as np
 
 from supcon_tf.config import DataConfig
 from supcon_tf.data.bad_images import listed, moved_together, refuse_bad_images
+from supcon_tf.data.fingerprint import (
+    Fingerprint,
+    SplitFingerprint,
+    digest_of_pixels,
+)
 from supcon_tf.data.image_data import ImageData, Split
 from supcon_tf.data.pixels import allocate
 from supcon_tf.data.source import Source, SourceSplit
-from supcon_tf.data.splits import balanced_sample, stratified_split
+from supcon_tf.data.splits import balanced_sample, split_by_name, stratified_split
 from supcon_tf.errors import UserError
 
 # Which images of a source make up one of our splits.
 _Chosen = tuple[SourceSplit, np.ndarray]
 
 
-def load(config: DataConfig) -> ImageData:
+def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
     """Reads a data set, once, into uint8 images.
 
     Images are chosen by their labels before any is decoded: a test share is held out
     if the source has no test images, then `limit_train` and `limit_test` are counted,
     class-balanced, and the validation share is taken from what remains for training
-    if the source has no validation images. All of that depends on `split_seed` alone.
-    Images that can't be decoded are refused, or left out with `skip_bad_images`.
+    if the source has no validation images. All of that depends on `split_seed` alone;
+    a file that is held out stays so when others are added or removed. Images that can't
+    be decoded are refused, or left out with `skip_bad_images`.
 
     Args:
         config: the source, the limits, the shares, the seed and the memory.
+        held_out_by: "name"; or "order", as runs did that kept no data.json, whose held
+            out images are all drawn anew when files are added or removed.
 
     Returns:
         The data. Its images are memory-mapped if they exceed `cache_gib`.
@@ -45,22 +55,28 @@ def load(config: DataConfig) -> ImageData:
             f"Received: {', '.join(source.class_names)}"
         )
     _check_labels(source, config)
-    train, validation, test = _choose(source, config)
-    chosen = [part for part in (train, validation, test) if part is not None]
-    decoded, bad = _decode(chosen, source.image_shape, config.cache_gib)
-    notes = [*source.notes, *_about_validation(source, validation)]
+    chosen = _choose(source, config, held_out_by)
+    splits, bad = _decode(chosen, source.image_shape, config.cache_gib)
+    notes = [*source.notes, *_about_validation(source, chosen.get("validation"))]
     if bad:
-        all_labels = [split.labels[indices] for split, indices in chosen]
-        left = [split.labels for split in decoded]
-        refuse_bad_images(bad, all_labels, left, source.class_names, config)
+        before = [split.labels[indices] for split, indices in chosen.values()]
+        left = [split.labels for _, split in splits.values()]
+        refuse_bad_images(bad, before, left, source.class_names, config)
         notes.append(f"left out by --skip_bad_images, {listed(bad)}")
-    splits = iter(decoded)
+    decoded = {name: split for name, (_, split) in splits.items()}
+    fingerprints = {
+        name: _fingerprint(chosen[name][0], indices, split, source.class_names)
+        for name, (indices, split) in splits.items()
+    }
     return ImageData(
         name=source.name,
         class_names=source.class_names,
-        train=next(splits),
-        validation=None if validation is None else next(splits),
-        test=next(splits),
+        train=decoded["train"],
+        validation=decoded.get("validation"),
+        test=decoded["test"],
+        fingerprint=Fingerprint(
+            config.dataset, source.class_names, fingerprints, held_out_by
+        ),
         notes=tuple(notes),
     )
 
@@ -98,14 +114,13 @@ def _check_labels(source: Source, config: DataConfig) -> None:
             )
 
 
-def _choose(
-    source: Source, config: DataConfig
-) -> tuple[_Chosen, _Chosen | None, _Chosen]:
+def _choose(source: Source, config: DataConfig, held_out_by: str) -> dict[str, _Chosen]:
+    """The images of train, perhaps validation, and test."""
     seed = config.split_seed
     kept = np.arange(len(source.train.labels))
     if source.test is None:
         test_split = source.train
-        kept, held = stratified_split(source.train.labels, config.test_share, seed)
+        kept, held = _held_out(source.train, kept, config, "test", held_out_by)
         if len(held) == 0:
             raise UserError(_empty("test_share", config.test_share, len(kept)))
     else:
@@ -115,18 +130,69 @@ def _choose(
     held = _limited(held, test_split.labels, "limit_test", config.limit_test, seed)
     test = (test_split, held)
     if config.validation_share == 0:
-        return (source.train, kept), None, test
+        return {"train": (source.train, kept), "test": test}
     if source.validation is not None:
         # A run on some images does not wait for more of them.
         labels, limit = source.validation.labels, config.limit_train
         own = _limited(np.arange(len(labels)), labels, "limit_train", limit, seed)
-        return (source.train, kept), (source.validation, own), test
-    rest, validation = stratified_split(
-        source.train.labels[kept], config.validation_share, seed
-    )
+        return {
+            "train": (source.train, kept),
+            "validation": (source.validation, own),
+            "test": test,
+        }
+    rest, validation = _held_out(source.train, kept, config, "validation", held_out_by)
     if len(validation) == 0:
         raise UserError(_empty("validation_share", config.validation_share, len(kept)))
-    return (source.train, kept[rest]), (source.train, kept[validation]), test
+    return {
+        "train": (source.train, rest),
+        "validation": (source.train, validation),
+        "test": test,
+    }
+
+
+def _held_out(
+    split: SourceSplit,
+    indices: np.ndarray,
+    config: DataConfig,
+    purpose: str,
+    held_out_by: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, held) of some images of a split."""
+    labels, seed = split.labels[indices], config.split_seed
+    share = getattr(config, f"{purpose}_share")
+    # Images that are not files have a fixed order, in which none comes or goes.
+    if split.files is None or held_out_by == "order":
+        kept, held = stratified_split(labels, share, seed)
+    else:
+        names = [split.files[index] for index in indices]
+        kept, held = split_by_name(labels, names, share, seed, purpose)
+    return indices[kept], indices[held]
+
+
+def _fingerprint(
+    source: SourceSplit,
+    indices: np.ndarray,
+    split: Split,
+    class_names: tuple[str, ...],
+) -> SplitFingerprint:
+    examples: dict[str, dict[str, int | None]] = {name: {} for name in class_names}
+    for index, label in zip(indices.tolist(), split.labels.tolist(), strict=True):
+        named = examples[class_names[label]]
+        if source.files is None:
+            named[f"{source.name}/{index}"] = None
+        else:
+            path = source.root / source.files[index]
+            named[source.files[index]] = _file_size(path)
+    return SplitFingerprint(examples, *digest_of_pixels(split.images))
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"--data_dir changed while it was read. Received: {path} ({error.strerror})"
+        ) from error
 
 
 def _empty(flag: str, share: float, count: int) -> str:
@@ -163,28 +229,27 @@ def _about_validation(source: Source, chosen: _Chosen | None) -> list[str]:
 
 
 def _decode(
-    chosen: list[_Chosen], image_shape: tuple[int, int, int], cache_gib: float
-) -> tuple[list[Split], list[str]]:
-    """The images that could be decoded, and the names of the others."""
-    count = sum(len(indices) for _, indices in chosen)
+    chosen: dict[str, _Chosen], image_shape: tuple[int, int, int], cache_gib: float
+) -> tuple[dict[str, tuple[np.ndarray, Split]], list[str]]:
+    """The images that could be decoded, with their indices; the names of the others."""
+    count = sum(len(indices) for _, indices in chosen.values())
     size = count * int(np.prod(image_shape))
     images = allocate((count, *image_shape), in_memory=size <= cache_gib * 2**30)
-    splits: dict[int, Split] = {}
-    names: list[str] = []
+    splits: dict[str, tuple[np.ndarray, Split]] = {}
+    bad_names: list[str] = []
     # Parts of one source lie side by side, so that it is read in one pass.
-    for owner in {id(split): split for split, _ in chosen}.values():
-        mine = [k for k, (split, _) in enumerate(chosen) if split is owner]
-        wanted = np.concatenate([chosen[k][1] for k in mine])
+    for owner in {id(split): split for split, _ in chosen.values()}.values():
+        mine = {name: part for name, (split, part) in chosen.items() if split is owner}
+        wanted = np.concatenate(list(mine.values()))
         bad = owner.read(wanted, images[: len(wanted)])
-        names += bad.values()
+        bad_names += bad.values()
         start = 0
-        for k in mine:
-            stop = start + len(chosen[k][1])
-            own_bad = [row - start for row in bad if start <= row < stop]
-            splits[k] = Split(
-                moved_together(images[start:stop], own_bad),
-                owner.labels[np.delete(chosen[k][1], own_bad)],
-            )
+        for name, indices in mine.items():
+            stop = start + len(indices)
+            rows = [row - start for row in bad if start <= row < stop]
+            kept = np.delete(indices, rows)
+            pixels = moved_together(images[start:stop], rows)
+            splits[name] = kept, Split(pixels, owner.labels[kept])
             start = stop
-        images = images[stop:]
-    return [splits[k] for k in range(len(chosen))], names
+        images = images[start:]
+    return splits, bad_names

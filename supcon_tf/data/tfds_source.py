@@ -26,9 +26,9 @@ _REASONS = 10
 def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     """A classification data set of tensorflow-datasets, downloaded if need be.
 
-    Its validation images are the test images if it has no `test` split. Its bytes are
-    decoded as `encoded.decode` does, not by its own features: as those of an image
-    folder, and of a request to an exported model.
+    Its validation images are the test images if it has no `test` split, or one whose
+    images have no labels. Its bytes are decoded as `encoded.decode` does, not by its
+    own features: as those of an image folder, and of a request to an exported model.
 
     Args:
         name: as `tfds.builder` takes it.
@@ -42,9 +42,12 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     """
     builder = prepared_builder(name, data_dir)
     splits = builder.info.splits
-    validation = next((name for name in _VALIDATION if name in splits), None)
-    test = "test" if "test" in splits else validation
+    there = (name for name in _VALIDATION if name in splits)
+    validation = next((n for n in there if not _lacks_labels(builder, n)), None)
+    test, notes = _test_split(builder, validation)
     unused = [split for split in splits if split not in ("train", test, validation)]
+    if unused:
+        notes = (*notes, f"ignored: split {', '.join(unused)}")
     shape = _image_shape(builder, image_size, name)
     read = {
         split: _source_split(builder, split, image_size)
@@ -58,8 +61,32 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
         train=read["train"],
         validation=read[validation] if validation and validation != test else None,
         test=read[test] if test else None,
-        notes=(f"ignored: split {', '.join(unused)}",) if unused else (),
+        notes=notes,
     )
+
+
+def _test_split(
+    builder: Any, validation: str | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """The split of labelled images for test, and a note if it is not the first."""
+    names = filter(None, ("test", validation))
+    splits = [name for name in names if name in builder.info.splits]
+    labelled = (name for name in splits if not _lacks_labels(builder, name))
+    found = next(labelled, None)
+    if found == next(iter(splits), None):
+        return found, ()
+    instead = f"its {found} split is" if found else "a share of its train images is"
+    return found, (
+        f"the {splits[0]} images of {builder.name} have no labels, so {instead} used "
+        "as test images",
+    )
+
+
+def _lacks_labels(builder: Any, split: str) -> bool:
+    """Whether a split is of images to be guessed: their labels are -1."""
+    with _readable(builder.name):
+        first = list(_exactly(_dataset(builder, split, "label"), 1, 1))
+    return bool(first) and int(first[0]["label"]) < 0
 
 
 def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, int]:
@@ -114,7 +141,8 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
             for k, reason in zip_longest(bad, reasons, fillvalue="")
         }
 
-    return SourceSplit(np.concatenate([np.empty(0, np.int64), *labels]), read)
+    all_labels = np.concatenate([np.empty(0, np.int64), *labels])
+    return SourceSplit(all_labels, read, name=split)
 
 
 def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:

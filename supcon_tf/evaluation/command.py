@@ -16,6 +16,7 @@ from supcon_tf.errors import UserError
 from supcon_tf.evaluation.coverage import refuse_to_shrink
 from supcon_tf.flags import (
     define_options,
+    define_path,
     evaluation_from,
     new_flags,
     parse,
@@ -88,7 +89,7 @@ def _define_flags() -> flags.FlagValues:
         ("model", "a .keras file that maps [0,1] images (N, H, W, C) to logits"),
         ("output", "folder of the results; with --run_dir, the run folder if empty"),
     ):
-        flags.DEFINE_string(name, "", text, flag_values=values)
+        define_path(values, name, text)
     define_options(values, EvaluationConfig())
     define_options(values, DataConfig())
     return values
@@ -102,7 +103,7 @@ def _of_run(run_dir: Path, output: Path | None, values: flags.FlagValues) -> Req
             f"--run_dir must hold a finished model.keras. Received: {run_dir}"
         )
     for field, allowed in options_of(DataConfig):
-        if values[field.name].present and allowed.affects_weights:
+        if values[field.name].present and allowed.changes == "weights":
             raise UserError(
                 f"--{field.name} goes with --model: a run is evaluated on its own "
                 f"data. Received: {values[field.name].value!r}"
