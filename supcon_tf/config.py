@@ -45,8 +45,8 @@ class DataConfig(Section):
         "digits",
         "digits (bundled with scikit-learn), folder (own images below --data_dir: "
         "train/CLASS/*.jpg|png|... and, if there, val/CLASS/... and test/CLASS/...), "
-        "or the name of any "
-        "classification data set of tensorflow-datasets, such as cifar100",
+        "or the name of any classification data set of tensorflow-datasets, such as "
+        "cifar100",
     )
     data_dir: str = option(
         "",
@@ -73,8 +73,8 @@ class DataConfig(Section):
     )
     validation_share: float = option(
         0.1,
-        "share of the training images held out for validation, where the data comes "
-        "without validation images; 0 = no validation",
+        "where the data comes without validation images, share of the training images "
+        "held out for validation",
         minimum=0,
         below=1,
     )
@@ -84,12 +84,6 @@ class DataConfig(Section):
         "folder's images by a hash of each name, so that it is met on average",
         above=0,
         below=1,
-    )
-    skip_bad_images: bool = option(
-        False,
-        "leave out images that can't be decoded, and say which, instead of refusing "
-        "them",
-        changes="nothing",
     )
     split_seed: int = option(
         0,
@@ -102,6 +96,12 @@ class DataConfig(Section):
         "decoded images are kept in memory up to this size (GiB), else read from a "
         "memory-mapped file on disk",
         minimum=0,
+        changes="nothing",
+    )
+    skip_bad_images: bool = option(
+        False,
+        "leave out images that can't be decoded, and say which, instead of refusing "
+        "them",
         changes="nothing",
     )
 

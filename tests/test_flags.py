@@ -143,6 +143,12 @@ def flagfile(tmp_path):
             "--flagfile must be a readable file. Received: 'missing.flags'",
         ),
         (["--flagfile=."], "--flagfile must be a readable file. Received: '.'"),
+        (
+            ["--data_dir=MINE"],
+            "--data_dir needs --dataset=folder for own images, or the name of a data "
+            "set of tensorflow-datasets. Received: --data_dir=MINE with "
+            "--dataset=digits, which come with scikit-learn",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(answer, words, message):
@@ -388,7 +394,7 @@ FLOATS = st.floats(0, 255, exclude_min=True)
 @settings(deadline=None)
 @given(
     values=st.fixed_dictionaries(
-        {},
+        {"dataset": st.just("cifar100")},
         optional={
             "temperature": FLOATS,
             "weight_decay": FLOATS,

@@ -27,8 +27,8 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
     Images are chosen by their labels before any is decoded: a test share is held out
     if the source has no test images, then `limit_train` and `limit_test` are counted,
     class-balanced, and the validation share is taken from what remains for training
-    if the source has no validation images. All of that depends on `split_seed` alone; a
-    file that is held out stays so when others are added or removed. Images that can't
+    if the source has no validation images. All of that depends on `split_seed` alone;
+    a file that is held out stays so when others are added or removed. Images that can't
     be decoded are refused, or left out with `skip_bad_images`.
 
     Args:
@@ -56,24 +56,24 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
         )
     _check_labels(source, config)
     chosen = _choose(source, config, held_out_by)
-    decoded, bad = _decode(list(chosen.values()), source.image_shape, config.cache_gib)
+    splits, bad = _decode(chosen, source.image_shape, config.cache_gib)
     notes = [*source.notes, *_about_validation(source, chosen.get("validation"))]
     if bad:
-        all_labels = [split.labels[indices] for split, indices in chosen.values()]
-        left = [split.labels for split, _ in decoded]
-        refuse_bad_images(bad, all_labels, left, source.class_names, config)
+        before = [split.labels[indices] for split, indices in chosen.values()]
+        left = [split.labels for _, split in splits.values()]
+        refuse_bad_images(bad, before, left, source.class_names, config)
         notes.append(f"left out by --skip_bad_images, {listed(bad)}")
-    splits = {name: split for name, (split, _) in zip(chosen, decoded, strict=True)}
+    decoded = {name: split for name, (_, split) in splits.items()}
     fingerprints = {
         name: _fingerprint(chosen[name][0], indices, split, source.class_names)
-        for name, (split, indices) in zip(chosen, decoded, strict=True)
+        for name, (indices, split) in splits.items()
     }
     return ImageData(
         name=source.name,
         class_names=source.class_names,
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits["test"],
+        train=decoded["train"],
+        validation=decoded.get("validation"),
+        test=decoded["test"],
         fingerprint=Fingerprint(
             config.dataset, source.class_names, fingerprints, held_out_by
         ),
@@ -131,18 +131,24 @@ def _choose(source: Source, config: DataConfig, held_out_by: str) -> dict[str, _
     test = (test_split, held)
     if config.validation_share == 0:
         return {"train": (source.train, kept), "test": test}
+    # Runs of earlier versions were trained on all but a share of the train images.
     if source.validation is not None and held_out_by != "order":
         # A run on some images does not wait for more of them.
         labels, limit = source.validation.labels, config.limit_train
         own = _limited(np.arange(len(labels)), labels, "limit_train", limit, seed)
-        validation = (source.validation, own)
-    else:
-        every = len(kept)
-        kept, held = _held_out(source.train, kept, config, "validation", held_out_by)
-        if len(held) == 0:
-            raise UserError(_empty("validation_share", config.validation_share, every))
-        validation = (source.train, held)
-    return {"train": (source.train, kept), "validation": validation, "test": test}
+        return {
+            "train": (source.train, kept),
+            "validation": (source.validation, own),
+            "test": test,
+        }
+    rest, validation = _held_out(source.train, kept, config, "validation", held_out_by)
+    if len(validation) == 0:
+        raise UserError(_empty("validation_share", config.validation_share, len(kept)))
+    return {
+        "train": (source.train, rest),
+        "validation": (source.train, validation),
+        "test": test,
+    }
 
 
 def _held_out(
@@ -226,27 +232,27 @@ def _about_validation(source: Source, chosen: _Chosen | None) -> list[str]:
 
 
 def _decode(
-    chosen: list[_Chosen], image_shape: tuple[int, int, int], cache_gib: float
-) -> tuple[list[tuple[Split, np.ndarray]], list[str]]:
-    """The images that could be decoded, with their indices, and the others' names."""
-    count = sum(len(indices) for _, indices in chosen)
+    chosen: dict[str, _Chosen], image_shape: tuple[int, int, int], cache_gib: float
+) -> tuple[dict[str, tuple[np.ndarray, Split]], list[str]]:
+    """The images that could be decoded, with their indices; the names of the others."""
+    count = sum(len(indices) for _, indices in chosen.values())
     size = count * int(np.prod(image_shape))
     images = allocate((count, *image_shape), in_memory=size <= cache_gib * 2**30)
-    splits: dict[int, tuple[Split, np.ndarray]] = {}
-    names: list[str] = []
+    splits: dict[str, tuple[np.ndarray, Split]] = {}
+    bad_names: list[str] = []
     # Parts of one source lie side by side, so that it is read in one pass.
-    for owner in {id(split): split for split, _ in chosen}.values():
-        mine = [k for k, (split, _) in enumerate(chosen) if split is owner]
-        wanted = np.concatenate([chosen[k][1] for k in mine])
+    for owner in {id(split): split for split, _ in chosen.values()}.values():
+        mine = {name: part for name, (split, part) in chosen.items() if split is owner}
+        wanted = np.concatenate(list(mine.values()))
         bad = owner.read(wanted, images[: len(wanted)])
-        names += bad.values()
+        bad_names += bad.values()
         start = 0
-        for k in mine:
-            stop = start + len(chosen[k][1])
-            own_bad = [row - start for row in bad if start <= row < stop]
-            good = np.delete(chosen[k][1], own_bad)
-            pixels = moved_together(images[start:stop], own_bad)
-            splits[k] = Split(pixels, owner.labels[good]), good
+        for name, indices in mine.items():
+            stop = start + len(indices)
+            rows = [row - start for row in bad if start <= row < stop]
+            kept = np.delete(indices, rows)
+            pixels = moved_together(images[start:stop], rows)
+            splits[name] = kept, Split(pixels, owner.labels[kept])
             start = stop
-        images = images[stop:]
-    return [splits[k] for k in range(len(chosen))], names
+        images = images[start:]
+    return splits, bad_names

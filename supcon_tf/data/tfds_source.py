@@ -42,10 +42,12 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     """
     builder = prepared_builder(name, data_dir)
     splits = builder.info.splits
-    validation = next((name for name in _VALIDATION if name in splits), None)
-    held_out = [name for name in ("test", validation) if name and name in splits]
-    test, notes = _test_split(builder, held_out)
-    unused = [split for split in splits if split not in ("train", *held_out)]
+    there = (name for name in _VALIDATION if name in splits)
+    validation = next((n for n in there if not _lacks_labels(builder, n)), None)
+    test, notes = _test_split(builder, validation)
+    unused = [split for split in splits if split not in ("train", test, validation)]
+    if unused:
+        notes = (*notes, f"ignored: split {', '.join(unused)}")
     shape = _image_shape(builder, image_size, name)
     read = {
         split: _source_split(builder, split, image_size)
@@ -59,12 +61,16 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
         train=read["train"],
         validation=read[validation] if validation and validation != test else None,
         test=read[test] if test else None,
-        notes=(*notes, *([f"ignored: split {', '.join(unused)}"] if unused else [])),
+        notes=notes,
     )
 
 
-def _test_split(builder: Any, splits: list[str]) -> tuple[str | None, tuple[str, ...]]:
-    """The first split of labelled images, and a note if it is another."""
+def _test_split(
+    builder: Any, validation: str | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """The split of labelled images for test, and a note if it is not the first."""
+    names = filter(None, ("test", validation))
+    splits = [name for name in names if name in builder.info.splits]
     labelled = (name for name in splits if not _lacks_labels(builder, name))
     found = next(labelled, None)
     if found == next(iter(splits), None):

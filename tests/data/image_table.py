@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -46,6 +47,28 @@ def bmp(bits: int, data: bytes, palette: bytes = b"", height=SIZE, method=0) -> 
     )
 
 
+def png(bits: int, interlace: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", SIZE, SIZE, bits, 2, 0, 0, interlace)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body))
+        + name
+        + body
+        + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+def interlaced(pixels: np.ndarray) -> bytes:
+    passes = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2))
+    rows = b"".join(
+        b"\0" + row.tobytes()
+        for top, down, left, right in (*passes, (0, 2, 1, 2), (1, 2, 0, 1))
+        for row in pixels[top::down, left::right]
+    )
+    return png(8, 1, rows)
+
+
 def without_segment(jpeg: bytes, marker: bytes) -> bytes:
     at = jpeg.index(marker)
     return jpeg[:at] + jpeg[at + 2 + int.from_bytes(jpeg[at + 2 : at + 4]) :]
@@ -79,6 +102,7 @@ def in_all() -> dict[str, bytes]:
         "png_gray_alpha": encoded(clear.convert("LA"), "PNG"),
         "png_clear_palette": encoded(few, "PNG", transparency=bytes(range(0, 160, 10))),
         "png_clear_colour": encoded(rgb, "PNG", transparency=corner),
+        "png_interlaced": interlaced(colours()),
         "png_turned": encoded(rgb, "PNG", exif=exif(6)),
         "gif": encoded(few, "GIF"),
         "gif_clear": encoded(cut, "GIF"),
@@ -127,11 +151,10 @@ def in_none() -> dict[str, bytes]:
     deep = np.full((SIZE, SIZE), 1000, np.uint16)
     good = in_all()
     cut = {f"cut_{kind}": good[kind][: len(good[kind]) // 2] for kind in _CUT}
-    header = struct.pack(">IIBBBBB", SIZE, SIZE, 16, 2, 0, 0, 0)
     return {
         **cut,
         "png_16": encoded(Image.fromarray(deep), "PNG"),
-        "png_16_rgb": _with_header(good["png"], header),
+        "png_16_rgb": png(16, 0, (b"\0" + bytes(6 * SIZE)) * SIZE),
         "tiff_16": encoded(Image.fromarray(deep), "TIFF"),
         "tiff_float": encoded(rgb.convert("F"), "TIFF"),
         "empty": b"",
@@ -140,17 +163,3 @@ def in_none() -> dict[str, bytes]:
 
 
 _CUT = ("jpeg", "png", "gif", "webp", "bmp", "bmp_palette")
-
-
-def _with_header(png: bytes, header: bytes) -> bytes:
-    import zlib
-
-    rows = b"".join(b"\0" + bytes(6 * SIZE) for _ in range(SIZE))
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    return png[:8] + b"".join(
-        struct.pack(">I", len(body))
-        + name
-        + body
-        + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
-    )
