@@ -367,7 +367,10 @@ def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer)
                 assert values[name].value == "/home/me/a b"
     assert parsed("--run_dir", "~").run_dir == "/home/me"
     for value in ("./~", "a~b", "a/~/b", ""):
-        assert config_of(f"--data_dir={value}").data.data_dir == value
+        assert (
+            config_of("--dataset=cifar100", f"--data_dir={value}").data.data_dir
+            == value
+        )
     assert answer("--data_dir=~nobody_of_that_name/a") == (
         2,
         "",

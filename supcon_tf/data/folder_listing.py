@@ -105,7 +105,7 @@ def list_classes(folder: str) -> ClassFolders:
     ignored = [
         *([f"{_files(stray)} beside the class folders of {name}"] if stray else []),
         *_in_places(deeper, "in sub-folders of"),
-        *_in_places(others, "that are no images in"),
+        *_in_places(others, "of other kinds in"),
     ]
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     return ClassFolders(folder, class_names, paths, labels, ignored)

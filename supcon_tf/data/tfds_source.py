@@ -100,7 +100,10 @@ def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, in
             lambda example: tf.shape(decode(example["image"]))
         )
         with _readable(name):
-            height, width, _ = next(iter(sizes.ignore_errors().as_numpy_iterator()))
+            first = next(sizes.ignore_errors().as_numpy_iterator(), None)
+        if first is None:
+            raise UserError(f"--dataset={name} has no image that can be decoded")
+        height, width, _ = first
     return int(height), int(width), 3
 
 

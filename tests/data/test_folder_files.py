@@ -37,7 +37,7 @@ def test_what_is_ignored_is_said_in_one_line(image_folder, save_image):
     assert load(config(image_folder)).notes == (
         "ignored: folder holiday; 1 file beside the folders of "
         f"{image_folder}; 1 file beside the class folders of train; "
-        "3 files in sub-folders of train/dog; 1 file that are no images in train/cat",
+        "3 files in sub-folders of train/dog; 1 file of other kinds in train/cat",
     )
 
 
@@ -95,7 +95,7 @@ def test_class_whose_test_files_are_all_unread_is_refused(image_folder, save_ima
     (image_folder / "test" / "cat" / "a.heic").write_bytes(b"x")
     message = refused(image_folder)
     assert str(image_folder / "test" / "cat") in message
-    assert "1 file that are no images in test/cat" in message
+    assert "1 file of other kinds in test/cat" in message
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", "a\u2028b".encode()])
