@@ -86,11 +86,11 @@ def test_killed_runs_have_each_epoch_once(runs):
 
     def scalars(name):
         found = []
-        for path in (folder / name / "tensorboard").glob("*/events.out*"):
-            for event in LegacyEventFileLoader(str(path)).Load():
-                tags = [value.tag for value in event.summary.value]
-                # Files of the evaluation have several, in place of earlier ones.
-                found += [(path.parent.name, event.step, tag) for tag in tags]
+        tensorboard = folder / name / "tensorboard"
+        for stage in ("pretrain", "finetune"):
+            for path in (tensorboard / stage).glob("events.out*"):
+                for event in LegacyEventFileLoader(str(path)).Load():
+                    found += [(stage, event.step, v.tag) for v in event.summary.value]
         return sorted(found)
 
     for name in report["finished"]:
