@@ -117,7 +117,8 @@ def refuse_another_function(
 
 def reason_of(error: Exception) -> str:
     """The line of an error that says what happened; Keras begins with much else."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error).partition("Arguments received by")[0].strip()
+    lines = text.splitlines() or [type(error).__name__]
     return lines[-1].strip()[:300]
 
 
@@ -128,8 +129,8 @@ def layers_of(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def _seeds(layer: keras.Layer) -> list[keras.Variable]:
-    weights = {id(weight) for weight in layer.weights}
-    return [v for v in layer.variables if id(v) not in weights]
+    # A compiled model has the variables of its metrics, too.
+    return [v for v in layer.variables if v.name == "seed_generator_state"]
 
 
 def _outputs(model: keras.Model, inputs: Any) -> list[np.ndarray]:
@@ -146,7 +147,8 @@ def _difference(wanted: list[np.ndarray], found: list[np.ndarray]) -> float:
     for one, other in zip(wanted, found, strict=True):
         # What is not a number in both is no difference.
         same = (one == other) | (np.isnan(one) & np.isnan(other))
-        gap = np.where(same, 0, one - other).reshape(len(one), -1)
+        with np.errstate(invalid="ignore"):
+            gap = np.where(same, 0, one - other).reshape(len(one), -1)
         size = np.linalg.norm(one.reshape(len(one), -1), axis=1)
         share = np.linalg.norm(gap, axis=1) / np.maximum(size, _SMALLEST)
         worst = max(worst, float(np.nan_to_num(share, nan=np.inf).max()))

@@ -133,6 +133,15 @@ def test_full_precision_reaches_quantised_layers(computable):
     assert full.layers[-1].kernel.dtype == "int8"
 
 
+def test_a_model_that_was_fitted_with_metrics_is_copied_without_them():
+    model = encoders([layers.Dropout(0.5)])[0]
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+    twin = with_dtype_policy(model, "float32")
+    assert not twin.compiled
+    np.testing.assert_allclose(twin(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-5)
+
+
 def test_pixels_are_not_rounded_on_their_way_into_full_precision(global_policy):
     global_policy("float16")
     model = keras.Sequential([keras.Input(SHAPE, dtype="float16"), layers.Flatten()])
@@ -200,7 +209,7 @@ class Noise(layers.Layer):
 
 
 def test_a_model_that_answers_at_random_passes_and_nans_are_equal():
-    for layer in (Noise(), layers.Rescaling(float("nan"))):
+    for layer in (Noise(), *map(layers.Rescaling, (float("nan"), float("inf")))):
         model = keras.Sequential([keras.Input(SHAPE), layer])
         refuse_another_function(model, model, "a copy")
 
