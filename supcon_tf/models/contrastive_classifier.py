@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ from supcon_tf.distribution import (
     global_batch,
     num_replicas,
     refuse_uneven_replicas,
+    replica_index,
     sum_over_replicas,
 )
 from supcon_tf.models.metrics import nearest_has_same_label
@@ -147,6 +148,7 @@ class ContrastiveClassifier(keras.Model):
         optimizer: Any,
         losses: Mapping[str, tuple[float, Any]],
         weight_decay: float = 0.0,
+        adversary: Any = None,
         **kwargs: Any,
     ) -> None:
         """Sets what `fit` minimises.
@@ -155,6 +157,9 @@ class ContrastiveClassifier(keras.Model):
             optimizer: Keras optimizer.
             losses: for each part its weight and its loss from `supcon_tf.losses`.
             weight_decay: L2 on all kernels, added to the gradient.
+            adversary: a `supcon_tf.training.adversary.Adversary`, on whose images the
+                model is then trained; the metric `abnormal` is the share of them that
+                have a lower loss than the noisy image that they were made of.
             **kwargs: see `keras.Model.compile`.
 
         Raises:
@@ -164,10 +169,12 @@ class ContrastiveClassifier(keras.Model):
         """
         super().compile(optimizer=optimizer, **kwargs)
         self._refuse_what_replicas_cannot()
-        names = ("loss", *losses, "accuracy", "contrastive_accuracy")
+        names = ["loss", *losses, "accuracy", "contrastive_accuracy"]
+        if adversary is not None:
+            names.append("abnormal")
         dtype = self.dtype_policy.variable_dtype
         means = {name: keras.metrics.Mean(name=name, dtype=dtype) for name in names}
-        self._objective = _Objective(dict(losses), weight_decay, means)
+        self._objective = _Objective(dict(losses), weight_decay, means, adversary)
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -189,9 +196,13 @@ class ContrastiveClassifier(keras.Model):
         images, labels = with_views_as_samples(*data)
         labels = refuse_uneven_replicas(labels)
         kernels = [v for v in self.trainable_variables if v.name == "kernel"]
-        with tf.GradientTape() as tape:
-            outputs = self.outputs_of(images, training=True)
-            parts = self._part_losses(labels, outputs)
+        adversary = self._objective.adversary
+        with tf.GradientTape(persistent=adversary is not None) as tape:
+            if adversary is None:
+                seen = self._seen(labels, self.outputs_of(images, training=True))
+            else:
+                seen = self._seen_under_attack(labels, images, tape)
+            parts = self._part_losses(seen)
             objective = self._weighted_sum(parts)
             if self._objective.weight_decay:
                 # Replicas add their gradients up, but share one set of weights.
@@ -204,15 +215,14 @@ class ContrastiveClassifier(keras.Model):
         variables = self.trainable_variables
         gradients = tape.gradient(objective, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._update_metrics(labels, outputs, parts)
+        return self._update_metrics(seen, parts)
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses and metrics of one batch, without training."""
         images, labels = with_views_as_samples(*data)
         labels = refuse_uneven_replicas(labels)
-        outputs = self.outputs_of(images, training=False)
-        parts = self._part_losses(labels, outputs)
-        return self._update_metrics(labels, outputs, parts)
+        seen = self._seen(labels, self.outputs_of(images, training=False))
+        return self._update_metrics(seen, self._part_losses(seen))
 
     def _refuse_what_replicas_cannot(self) -> None:
         if num_replicas() == 1:
@@ -232,20 +242,64 @@ class ContrastiveClassifier(keras.Model):
                     f"fails with any other. Received: {name}={value}"
                 )
 
-    def _part_losses(
-        self, labels: tf.Tensor, outputs: dict[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
+    def _seen(self, labels: tf.Tensor, *views: dict[str, tf.Tensor]) -> "_Seen":
+        """What the losses act on: embeddings of all views, logits of the last one."""
+        embeddings = [outputs[self.contrastive_input] for outputs in views]
+        return _Seen(
+            views[-1]["logits"],
+            labels,
+            tf.concat(embeddings, axis=0),
+            tf.tile(labels, [len(views)]),
+        )
+
+    def _seen_under_attack(
+        self, labels: tf.Tensor, images: tf.Tensor, tape: tf.GradientTape
+    ) -> "_Seen":
+        """The adversarial views; `tape` is persistent and recording."""
+        adversary = self._objective.adversary
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        first = replica_index() * tf.shape(labels)[0]
+        start = adversary.start(images, optimizer.iterations.value, first)
+        tape.watch(start)
+        noisy = self.outputs_of(start, training=True)
+        before = _cross_entropies(labels, noisy)
+        # Scaled as the loss is: in float16 a small gradient would vanish.
+        scaled = self.optimizer.scale_loss(before)
+        with tape.stop_recording():
+            slope = tape.gradient(scaled, start)
+            attacked = adversary.advance(images, start, slope)
+            for _ in range(adversary.steps - 1):
+                slope = self._input_gradient(labels, attacked)
+                attacked = adversary.advance(images, attacked, slope)
+        outputs = self.outputs_of(attacked, training=True)
+        fell = _cross_entropies(labels, outputs) < before
+        self._objective.means["abnormal"].update_state(fell)
+        views = [outputs]
+        if any(loss.pairwise for _, loss in self._objective.parts.values()):
+            if adversary.contrastive_views == "both":
+                views = [noisy, outputs]
+            elif adversary.contrastive_views == "clean":
+                views = [self.outputs_of(images, training=True), outputs]
+        return self._seen(labels, *views)
+
+    def _input_gradient(self, labels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            losses = _cross_entropies(labels, self.outputs_of(images, training=True))
+            losses = self.optimizer.scale_loss(losses)
+        return tape.gradient(losses, images)
+
+    def _part_losses(self, seen: "_Seen") -> dict[str, tf.Tensor]:
         """This replica's share of each loss; the shares of all replicas add up."""
-        embeddings = outputs[self.contrastive_input]
         batch = None
         if any(loss.pairwise for _, loss in self._objective.parts.values()):
-            batch = global_batch(embeddings, labels)
+            batch = global_batch(seen.embeddings, seen.embedding_labels)
         shares = {}
         for name, (_, loss) in self._objective.parts.items():
             if loss.pairwise:
-                terms = loss.terms(labels, embeddings, batch)
+                terms = loss.terms(seen.embedding_labels, seen.embeddings, batch)
             else:
-                terms = loss.terms(labels, outputs["logits"])
+                terms = loss.terms(seen.labels, seen.logits)
             shares[name] = tf.add_n([_share(*term) for term in terms])
         return shares
 
@@ -255,20 +309,17 @@ class ContrastiveClassifier(keras.Model):
         )
 
     def _update_metrics(
-        self,
-        labels: tf.Tensor,
-        outputs: dict[str, tf.Tensor],
-        parts: dict[str, tf.Tensor],
+        self, seen: "_Seen", parts: dict[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        means, count = self._objective.means, tf.shape(labels)[0]
+        means, count = self._objective.means, tf.shape(seen.labels)[0]
         values = {"loss": self._weighted_sum(parts), **parts}
         for name, share in values.items():
             # Keras averages over replicas what adds up over them.
             means[name].update_state(share * num_replicas(), sample_weight=count)
-        correct = tf.argmax(outputs["logits"], axis=1) == labels
+        correct = tf.argmax(seen.logits, axis=1) == seen.labels
         means["accuracy"].update_state(correct)
         same, has_positive = nearest_has_same_label(
-            outputs[self.contrastive_input], labels
+            seen.embeddings, seen.embedding_labels
         )
         means["contrastive_accuracy"].update_state(same, has_positive)
         return {name: mean.result() for name, mean in means.items()}
@@ -306,6 +357,20 @@ class _Objective:
     parts: dict[str, tuple[float, Any]] = field(default_factory=dict)
     weight_decay: float = 0.0
     means: dict[str, keras.metrics.Mean] = field(default_factory=dict)
+    adversary: Any = None
+
+
+class _Seen(NamedTuple):
+    """What the losses of a step act on.
+
+    `logits` (N, C) with `labels` (N,), and `embeddings` (M, D) of one or more views
+    with `embedding_labels` (M,).
+    """
+
+    logits: tf.Tensor
+    labels: tf.Tensor
+    embeddings: tf.Tensor
+    embedding_labels: tf.Tensor
 
 
 def with_views_as_samples(
@@ -317,6 +382,10 @@ def with_views_as_samples(
         labels = tf.repeat(labels, tf.shape(images)[1])
         images = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], axis=0))
     return images, labels
+
+
+def _cross_entropies(labels: tf.Tensor, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs["logits"])
 
 
 def _share(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
