@@ -62,6 +62,11 @@ class WeightAverage:
         finally:
             self._exchange()
 
+    def adopt(self) -> None:
+        """Gives the variables their averages for good."""
+        for average, variable in zip(self._averages, self._values, strict=True):
+            variable.assign(average.numpy())
+
     def _exchange(self) -> None:
         for average, variable in zip(self._averages, self._values, strict=True):
             held, other = variable.numpy(), average.numpy()

@@ -55,7 +55,7 @@ class BestEpoch:
     def collapsed(self) -> bool:
         """Whether the last epoch is below 60 % of the best one."""
         best, last = self._accuracies.numpy()
-        return bool(last < COLLAPSED * best)
+        return bool(best > 0 and last < COLLAPSED * best)
 
     def record(self, epoch: int, accuracy: float) -> None:
         """Takes note of an epoch (from 1); keeps its weights if none was better."""
