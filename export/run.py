@@ -1,5 +1,6 @@
 """An export from beginning to end: load, fold, write, verify, publish."""
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -37,7 +38,10 @@ def export_run(settings: ExportSettings) -> Path:
     model = _as_float32(_load(folder, config, settings.stage))
     names = model.class_names or tuple(map(str, range(model.num_classes)))
     shape = tuple(model.encoder.input_shape[1:])
-    data = load(config.data)
+    place = settings.data_dir or config.data.data_dir
+    images = dataclasses.replace(config.data, data_dir=place)
+    data = load(images, folder.held_out_by())
+    folder.check_data(data.fingerprint)
     if data.image_shape != shape or data.num_classes != model.num_classes:
         raise UserError(
             f"--run_dir: the model takes {shape} images of {model.num_classes} "

@@ -38,7 +38,9 @@ class CompareSettings:
         UserError: on construction, if a value is not allowed.
     """
 
-    output: str = option("", "folder that the table and the figure are written to")
+    output: str = option(
+        "", "folder that the table and the figure are written to", path=True
+    )
     stage: str = option(
         "final", "which model of each run", choices=("final", "pretrain")
     )

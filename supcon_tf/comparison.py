@@ -1,6 +1,7 @@
 """Which evaluated runs may share a table, and which an average."""
 
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,17 @@ def refuse_different_evaluations(runs: Sequence[Run]) -> None:
     Raises:
         UserError: naming what differs between two evaluations, and both values.
     """
-    first = runs[0]
-    for run in runs[1:]:
+    first = next((run for run in runs if run.data), runs[0])
+    for run in runs:
         _refuse_difference(_images(first), _images(run), first, run)
+        _refuse_other_images(first, run)
+    if unknown := [run for run in runs if not run.data]:
+        print(
+            f"note: {', '.join(str(run.path) for run in unknown)}: no data.json, since "
+            "an earlier version made the run; whether it was evaluated on the same "
+            "images can't be checked",
+            file=sys.stderr,
+        )
     attacked: dict[str, Run] = {}
     for run in runs:
         for name, settings in _attack_settings(run).items():
@@ -115,6 +124,8 @@ def difference(one: Run, other: Run) -> tuple[str, Any, Any] | None:
     for name in compared_flags(one.config):
         if name != "seed" and first[name] != second[name]:
             return f"--{name}", first[name], second[name]
+    if one.data and other.data and one.data.digest != other.data.digest:
+        return "data.json:", one.data.digest, other.data.digest
     was, now = (
         ", ".join(column.title for column in run.figures if column.attack)
         for run in (one, other)
@@ -146,9 +157,24 @@ def _images(run: Run) -> dict[str, Any]:
     flags = run.config.flag_values()
     validation = VALIDATION_FLAGS if result["split"] == "validation" else ()
     images |= {f"--{name}": flags[name] for name in (*IMAGE_FLAGS, *validation)}
-    if result["dataset"] == "folder":
-        images["--data_dir"] = str(Path(flags["data_dir"]).resolve())
     return images
+
+
+def _refuse_other_images(one: Run, other: Run) -> None:
+    """Compares the images that were attacked, or where they lay if no more is known."""
+    if one.data and other.data:
+        split = one.result["split"]
+        if apart := one.data.only(split).difference(other.data.only(split)):
+            raise UserError(
+                "runs in one table must be evaluated on the same images. Received: "
+                f"{one.path} and {other.path}, with other images: {apart}"
+            )
+    elif one.result["dataset"] == "folder":
+        was, now = (
+            {"--data_dir": str(Path(run.config.data.data_dir).resolve())}
+            for run in (one, other)
+        )
+        _refuse_difference(was, now, one, other)
 
 
 def _attack_settings(run: Run) -> dict[str, dict[str, Any]]:

@@ -41,6 +41,7 @@ class DataConfig:
         "folder of the images, or of tensorflow-datasets' prepared data (its own "
         "default if empty)",
         affects_weights=False,
+        path=True,
     )
     image_size: int = option(
         0,
@@ -241,7 +242,9 @@ class EvaluationConfig:
     pgd_steps: int = option(20, "steps of PGD", minimum=1)
     pgd_restarts: int = option(1, "random restarts of PGD", minimum=1)
     transfer_from: str = option(
-        "", "run folder whose model makes the images of the transfer attack"
+        "",
+        "run folder whose model makes the images of the transfer attack",
+        path=True,
     )
     checks_limit: int = option(
         512,
@@ -294,7 +297,7 @@ class Config:
     evaluation: EvaluationConfig = EvaluationConfig()
     projector: ProjectorConfig = ProjectorConfig()
     init_from: str = option(
-        "", "run folder whose pretrained model is the starting point"
+        "", "run folder whose pretrained model is the starting point", path=True
     )
     seed: int = option(
         0, "seed of weights, data order and augmentation", minimum=0, maximum=2**31 - 1

@@ -5,11 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supcon_tf.config import ATTACKS, Config
 from supcon_tf.errors import UserError
 from supcon_tf.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from supcon_tf.data.fingerprint import Fingerprint
 
 SCHEMA = 1
 
@@ -52,6 +55,7 @@ class Run:
         result: what robustness.json holds.
         model: the entry of the compared stage in it.
         figures: the model's figures; None where one could not be measured.
+        data: what the run's images were; None if an earlier version made the run.
     """
 
     path: Path
@@ -60,6 +64,7 @@ class Run:
     result: dict[str, Any]
     model: dict[str, Any]
     figures: dict[Column, float | None]
+    data: "Fingerprint | None" = None
 
 
 def read_runs(paths: Sequence[str], stage: str) -> list[Run]:
@@ -127,7 +132,8 @@ def _read(path: Path, label: str, stage: str) -> Run:
             f"{folder.robustness_file} is not an evaluation of this program "
             f"({type(error).__name__}: {error})"
         ) from error
-    return Run(path, label, config, result, models[stage], figures)
+    data = folder.fingerprint()
+    return Run(path, label, config, result, models[stage], figures, data)
 
 
 def _config(folder: RunFolder, settings: dict[str, Any]) -> Config:

@@ -6,6 +6,7 @@ flags answer at once.
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.options import Allowed, options_of, plain_number
 
@@ -52,7 +53,8 @@ def new_flags() -> flags.FlagValues:
         "flagfile",
         "",
         "read flags from this file, one on a line; lines that begin with # are "
-        "comments; may be given several times and inside a flagfile; later flags win",
+        "comments; may be given several times and inside a flagfile, from which "
+        "relative names count; later flags win",
         flag_values=values,
     )
     return values
@@ -62,6 +64,27 @@ def define_options(values: flags.FlagValues, section: Any, prefix: str = "") -> 
     """Defines a flag for each option of a config section, with its default."""
     for field, allowed in options_of(section):
         _define(values, prefix + field.name, getattr(section, field.name), allowed)
+
+
+def define_path(
+    values: flags.FlagValues, name: str, text: str, default: str = ""
+) -> None:
+    """Defines a flag that names a file or a folder, perhaps in the home folder (~)."""
+    serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
+    flags.DEFINE(_Path(), name, default, text, values, serializer)
+
+
+class _Path(flags.ArgumentParser):
+    """Shells leave the ~ of --name=~/folder as it is."""
+
+    def parse(self, argument: str) -> str:
+        path = os.path.expanduser(argument)
+        if path.startswith("~"):
+            raise ValueError("must begin with a home folder that is known, or with ./~")
+        return path
+
+    def flag_type(self) -> str:
+        return "path"
 
 
 def define_config(values: flags.FlagValues) -> None:
@@ -113,35 +136,48 @@ def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[st
 
 def flagfile_text(config: Config, run_dir: str) -> str:
     """The flags of a run, usable again as a flagfile."""
-    lines = [f"--run_dir={run_dir}"]
+    lines = _flag_lines("run_dir", run_dir)
     for name, value in config.flag_values().items():
         if isinstance(value, bool):
             lines.append(f"--{name}" if value else f"--no{name}")
         elif isinstance(value, tuple):
             lines.append(f"--{name}=" + ",".join(map(plain_number, value)))
         else:
-            lines.append(f"--{name}={value}")
+            lines += _flag_lines(name, str(value))
     return "\n".join(lines) + "\n"
 
 
-def default_run_dir(argv: Sequence[str], dataset: str) -> str:
-    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile."""
-    name = dataset
+def default_run_dir(argv: Sequence[str], data: DataConfig) -> str:
+    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile.
+
+    A recipe for own images is one for many data sets: their folder's name is added.
+    """
+    name = data.dataset
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, given, value = word.partition("=")
         if flag in _FLAGFILE:
             name = Path(value if given else following).stem or name
+    if data.dataset == "folder":
+        images = Path(data.data_dir).expanduser().resolve().name
+        name = "-".join(filter(None, (name, images)))
     return str(Path("runs") / name)
 
 
 _FLAGFILE = ("--flagfile", "-flagfile")
 
 
-def _with_flagfiles(words: Sequence[str], within: tuple[str, ...] = ()) -> list[str]:
+def _with_flagfiles(
+    words: Sequence[str], within: tuple[str, ...] = (), folder: str = ""
+) -> list[str]:
     """The words, with the flags of a flagfile in the place where it is named.
 
     absl does this too, but ends with a traceback on a picture, takes indented comments
     for words and goes on without a flagfile that reads itself.
+
+    Args:
+        words: of a command line, or the lines of a flagfile.
+        within: the flagfiles that are being read.
+        folder: of the flagfile that holds the words, where names are looked for first.
     """
     expanded: list[str] = []
     rest = iter(words)
@@ -154,14 +190,22 @@ def _with_flagfiles(words: Sequence[str], within: tuple[str, ...] = ()) -> list[
         elif (name := value if given else next(rest, None)) is None:
             raise UserError("Missing value for flag --flagfile")
         else:
-            expanded += _read_flagfile(name, within)
+            expanded += _read_flagfile(name, within, folder)
     return expanded
 
 
-def _read_flagfile(name: str, within: tuple[str, ...]) -> list[str]:
+def _read_flagfile(name: str, within: tuple[str, ...], folder: str) -> list[str]:
     if not name:
         return []
-    path = os.path.realpath(os.path.expanduser(name))
+    named = os.path.expanduser(name)
+    beside = os.path.join(folder, named)
+    found = {os.path.realpath(p) for p in (beside, named) if os.path.exists(p)}
+    if len(found) > 1:
+        raise UserError(
+            "--flagfile must be one file, and is another beside the flagfile that "
+            f"names it ({folder}) than in {os.getcwd()}. Received: {name!r}"
+        )
+    path = found.pop() if found else os.path.realpath(named)
     if path in within:
         raise UserError(f"--flagfile must not lead to itself. Received: {name!r}")
     try:
@@ -173,7 +217,37 @@ def _read_flagfile(name: str, within: tuple[str, ...]) -> list[str]:
         ) from None
     lines = [line.strip() for line in text.split("\n")]
     flag_lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-    return _with_flagfiles(flag_lines, (*within, path))
+    for line in flag_lines:
+        if _misread(line):
+            raise UserError(
+                "a flagfile's line must be --name=value without quotes, and comments "
+                f"have lines of their own. Received: {line!r} in {name!r}"
+            )
+    folder = os.path.dirname(beside if os.path.exists(beside) else named)
+    return _with_flagfiles(flag_lines, (*within, path), folder)
+
+
+# A comment after a value, or a value that begins with a quote.
+_NOT_PLAIN = re.compile(r"""\s(#|//)|^-[^=]*=["'\u2018\u201c]""")
+
+
+def _misread(line: str) -> bool:
+    """Whether a flagfile's line would give a value that its writer did not mean."""
+    return line.startswith("-") and _NOT_PLAIN.search(line) is not None
+
+
+def _flag_lines(name: str, value: str) -> list[str]:
+    """The lines of a flagfile that give a flag this value, to the letter."""
+    line = f"--{name}={value}"
+    if not _misread(line) and value == value.rstrip() and "\n" not in value:
+        return [line]
+    # A line that begins with no hyphen is the value of the flag before it.
+    if value != value.strip() or "\n" in value or value.startswith(("-", "#", "//")):
+        raise UserError(
+            f"--{name} must be a value that a flagfile can hold, such as the run's "
+            f"flags.txt. Received: {value!r}"
+        )
+    return [f"--{name}", value]
 
 
 def _define(
@@ -193,6 +267,8 @@ def _define(
         flags.DEFINE_integer(name, default, text, flag_values=values)
     elif isinstance(default, float):
         flags.DEFINE_float(name, default, text, flag_values=values)
+    elif allowed.path:
+        define_path(values, name, text, default)
     else:
         if allowed.choices:
             text += f" ({allowed.describe()})"

@@ -15,7 +15,10 @@ from supcon_tf.errors import UserError
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a field accepts, and what is said of it in `--help`."""
+    """What a field accepts, and what is said of it in `--help`.
+
+    With `path` it names a file or a folder: `~` on the command line is the home folder.
+    """
 
     help: str
     choices: tuple[str, ...] = ()
@@ -24,6 +27,7 @@ class Allowed:
     maximum: float | None = None
     below: float | None = None
     affects_weights: bool = True
+    path: bool = False
 
     def describe(self) -> str:
         """The allowed values in words, for an error or a help text."""

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.errors import UserError
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
     define_config,
     define_options,
+    define_path,
     evaluation_from,
     flagfile_text,
     new_flags,
@@ -58,7 +60,7 @@ def run_process(*words):
 
 def parsed(*words):
     values = new_flags()
-    flags.DEFINE_string("run_dir", "", "run folder", flag_values=values)
+    define_path(values, "run_dir", "run folder")
     define_config(values)
     parse(values, ["tiny", *words], USAGE)
     return values
@@ -267,6 +269,96 @@ def test_a_flagfile_that_a_flagfile_names_must_be_there(flagfile, answer):
     )
 
 
+def test_a_flagfile_is_looked_for_beside_the_one_that_names_it(
+    flagfile, tmp_path, monkeypatch, answer
+):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    flagfile("--seed=3\n--flagfile=../deeper.flags\n", "recipes/inner.flags")
+    flagfile("--width=8\n", "deeper.flags")
+    outer = flagfile("--flagfile=inner.flags\n--batch_size=16\n", "recipes/o.flags")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for word in (outer, "--flagfile=../recipes/o.flags"):
+        config = config_of(word)
+        assert (config.seed, config.model.width, config.batch_size) == (3, 8, 16)
+    # As it has always been: from the working directory.
+    monkeypatch.chdir(tmp_path)
+    by_root = flagfile("--flagfile=recipes/inner.flags\n", "recipes/root.flags")
+    assert config_of(by_root).seed == 3
+    flagfile("--seed=4\n", "inner.flags")
+    assert answer(outer) == (
+        2,
+        "",
+        "error: --flagfile must be one file, and is another beside the flagfile that "
+        f"names it ({tmp_path / 'recipes'}) than in {tmp_path}. "
+        "Received: 'inner.flags'\n",
+    )
+
+
+def test_a_comment_after_a_value_and_quotes_in_a_flagfile_are_refused(flagfile, answer):
+    for line in (
+        "--run_dir=runs/a  # the first",
+        "--run_dir=runs/a\t#1",
+        "--data_dir=/images // mine",
+        "--deterministic # slow",
+        '--data_dir="/my images"',
+        "--data_dir='/my images'",
+        "--run_dir=“runs/a”",
+    ):
+        code, _, error = answer(flagfile(f"--seed=1\n{line}\n"))
+        assert code == 2
+        assert error.startswith(
+            "error: a flagfile's line must be --name=value without quotes, and "
+            "comments have lines of their own. Received: "
+        )
+        assert error.count("\n") == 1
+    for value in ("a#1", "#1", "it's", 'a "b" c', "gs://bucket"):
+        assert config_of(flagfile(f"--data_dir={value}\n")).data.data_dir == value
+
+
+def test_a_value_that_no_flagfile_can_hold_is_refused():
+    for value in ("a\nb", "a ", "-a #1", '"a" #1\n'):
+        with pytest.raises(UserError, match=r"^--run_dir must be a value that a flag"):
+            flagfile_text(Config(), value)
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer):
+    monkeypatch.setenv("HOME", "/home/me")
+    paths = [
+        prefix + field.name
+        for prefix, section in Config().sections()
+        for field, allowed in options_of(section)
+        if allowed.path
+    ]
+    assert {"data_dir", "init_from", "transfer_from"} <= set(paths)
+    for word in ("--{}=~/a b", "--{}=/home/me/a b"):
+        words = [word.format(name) for name in [*paths, "run_dir"]]
+        for values in (parsed(*words), parsed(flagfile("\n".join(words)))):
+            for name in [*paths, "run_dir"]:
+                assert values[name].value == "/home/me/a b"
+    assert parsed("--run_dir", "~").run_dir == "/home/me"
+    for value in ("./~", "a~b", "a/~/b", ""):
+        assert config_of(f"--data_dir={value}").data.data_dir == value
+    assert answer("--data_dir=~nobody_of_that_name/a") == (
+        2,
+        "",
+        "error: --data_dir must begin with a home folder that is known, or with ./~. "
+        "Received: '~nobody_of_that_name/a'\n",
+    )
+
+
+def test_every_command_knows_which_of_its_flags_are_paths():
+    from export.settings import ExportSettings
+    from supcon_tf.compare import CompareSettings
+
+    for command, wanted in [
+        (ExportSettings, {"run_dir", "output"}),
+        (CompareSettings, {"output"}),
+    ]:
+        found = {f.name for f, allowed in options_of(command) if allowed.path}
+        assert found >= wanted
+
+
 FLOATS = st.floats(0, 255, exclude_min=True)
 
 
@@ -286,7 +378,9 @@ FLOATS = st.floats(0, 255, exclude_min=True)
             ).map(tuple),
             "deterministic": st.booleans(),
             "seed": st.integers(0, 2**31 - 1),
-            "data_dir": st.sampled_from(["", "some where", "a=b", "#x", "--y", "ä,ö"]),
+            "data_dir": st.sampled_from(
+                ["", "some where", "a=b", "#x", "--y", "ä,ö", "a #1", '"quoted"']
+            ),
         },
     ),
 )

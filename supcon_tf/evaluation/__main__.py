@@ -30,11 +30,14 @@ def run(request: Request, destination: RunFolder) -> None:
 
     config = request.config
     prepare_process(config)
-    data = load(config.data)
+    folder = RunFolder(request.subject)
+    data = load(config.data, folder.held_out_by() if request.is_run else "name")
     split = chosen_split(data, config)
     print(f"{data.name}: {len(split)} {config.evaluation.split} images are attacked")
+    for note in data.notes:
+        print(f"note: {note}")
     if request.is_run:
-        folder = RunFolder(request.subject)
+        folder.check_data(data.fingerprint)
         if request.output is None:
             refuse_to_shrink(folder, config.evaluation, len(split))
         result = evaluate_run(folder, config, data, destination)

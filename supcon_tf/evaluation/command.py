@@ -14,7 +14,13 @@ from absl import flags
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.flags import define_options, evaluation_from, new_flags, parse
+from supcon_tf.flags import (
+    define_options,
+    define_path,
+    evaluation_from,
+    new_flags,
+    parse,
+)
 from supcon_tf.options import options_of
 from supcon_tf.run_folder import RunFolder
 
@@ -82,7 +88,7 @@ def _define_flags() -> flags.FlagValues:
         ("model", "a .keras file that maps [0,1] images (N, H, W, C) to logits"),
         ("output", "folder of the results; with --run_dir, the run folder if empty"),
     ):
-        flags.DEFINE_string(name, "", text, flag_values=values)
+        define_path(values, name, text)
     define_options(values, EvaluationConfig())
     define_options(values, DataConfig())
     return values

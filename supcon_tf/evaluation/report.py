@@ -57,8 +57,8 @@ def write_report(
     write_text(folder.report_file, "\n\n".join(filter(None, sections)) + "\n")
 
 
-def run_introduction(config: Config, result: dict[str, Any]) -> str:
-    """What a run trained, and on what it was attacked."""
+def run_introduction(config: Config, result: dict[str, Any], part: str) -> str:
+    """What a run trained, on what it was attacked, and their part in training."""
     stages = ", ".join(
         f"{name} ({stage.epochs} epoch{'s' * (stage.epochs > 1)}: "
         + " + ".join(f"{w:g} {part}" for part, w in stage.loss_weights.items())
@@ -67,7 +67,7 @@ def run_introduction(config: Config, result: dict[str, Any]) -> str:
     )
     return (
         f"ResNet-18 of width {config.model.width}, trained in {stages}, seed "
-        f"{config.seed}; attacked on {_images(result)} that played no part in training."
+        f"{config.seed}; attacked on {_images(result)}{part}"
     )
 
 

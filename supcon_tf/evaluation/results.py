@@ -16,6 +16,7 @@ from supcon_tf import __version__
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData, Split
 from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.figures import draw_figures
 from supcon_tf.evaluation.model import Evaluation
 from supcon_tf.evaluation.report import write_report
@@ -27,7 +28,7 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def result_of(
-    config: Config, split: Split, found: Mapping[str, Evaluation]
+    config: Config, data: ImageData, split: Split, found: Mapping[str, Evaluation]
 ) -> dict[str, Any]:
     """What robustness.json holds."""
     return {
@@ -37,6 +38,7 @@ def result_of(
         "num_examples": len(split),
         "seed": config.seed,
         "settings": dataclasses.asdict(config.evaluation),
+        "data_digest": data.fingerprint.digest,
         "versions": versions(),
         "models": [{"stage": s, **found[s].summary} for s in found],
     }
@@ -90,14 +92,24 @@ def write_evaluation(
     return figures
 
 
-def finished_result(folder: RunFolder, config: Config) -> dict[str, Any] | None:
-    """What robustness.json holds, if that is what an evaluation now would give."""
+def finished_result(
+    folder: RunFolder, config: Config, data: ImageData, num_examples: int
+) -> dict[str, Any] | None:
+    """What robustness.json holds, if that is all that an evaluation now would give.
+
+    Args:
+        folder: the run's.
+        config: what would be evaluated, and how.
+        data: the images.
+        num_examples: how many of them would be attacked.
+    """
     if not (folder.robustness_file.exists() and folder.report_file.exists()):
         return None
     result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
-    # JSON has lists where the config has tuples.
-    settings = json.loads(json.dumps(dataclasses.asdict(config.evaluation)))
-    return result if result.get("settings") == settings else None
+    # Earlier versions did not write down which images they attacked.
+    if result.get("data_digest", data.fingerprint.digest) != data.fingerprint.digest:
+        return None
+    return result if covers(result, config.evaluation, num_examples) else None
 
 
 def versions() -> dict[str, str]:

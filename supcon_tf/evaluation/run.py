@@ -23,6 +23,7 @@ from supcon_tf.files import write_text
 from supcon_tf.models import load_model
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.seen_images import part_in_training
 from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
 
 
@@ -55,7 +56,7 @@ def evaluate_run(
     _check_attacks(config, source)
     found = {}
     paths = finished_stages(folder, config)
-    journal = _journal(destination, config, paths)
+    journal = _journal(destination, config, data, paths)
     for stage, path in paths.items():
         model = load_model(path)
         check_fits(model, data, str(path))
@@ -72,7 +73,7 @@ def evaluate_run(
             title=f"evaluate {stage}",
             journal=journal.within(stage),
         )
-    result = result_of(config, split, found)
+    result = result_of(config, data, split, found)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
         recipe = f"those of the run in {folder.path}"
@@ -84,8 +85,8 @@ def evaluate_run(
         result,
         found,
         for_attacks(model),
-        run_introduction(config, result),
-        [data_line(data), f"flags of training: {recipe}"],
+        run_introduction(config, result, part_in_training(folder, config, data)),
+        [data_line(data), *data.notes, f"flags of training: {recipe}"],
     )
     if destination.path == folder.path:
         log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
@@ -93,6 +94,7 @@ def evaluate_run(
     else:
         # So that it can be compared as a run can.
         write_text(destination.config_file, config.to_json())
+        write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
     return result
 
@@ -121,7 +123,7 @@ def evaluate_file(
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
     model = for_attacks(_in_float32_throughout(model))
-    journal = _journal(destination, config, {"final": path})
+    journal = _journal(destination, config, data, {"final": path})
     found = {
         "final": evaluate(
             model,
@@ -134,7 +136,7 @@ def evaluate_file(
             journal=journal,
         )
     }
-    result = result_of(config, split, found)
+    result = result_of(config, data, split, found)
     write_evaluation(
         destination,
         config,
@@ -144,8 +146,9 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), f"model: {path}"],
+        [data_line(data), *data.notes, f"model: {path}"],
     )
+    write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
     correct = round(found["final"].summary["clean_accuracy"] * len(split))
     if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
@@ -158,15 +161,16 @@ def evaluate_file(
 
 
 def _journal(
-    destination: RunFolder, config: Config, models: Mapping[str, Path]
+    destination: RunFolder, config: Config, data: ImageData, models: Mapping[str, Path]
 ) -> Journal:
-    """What an evaluation of these models, with these settings, has finished before."""
+    """What an evaluation of these models, on this data, has finished before."""
     files = dict(models)
     if config.evaluation.transfer_from:
         files["source"] = RunFolder(config.evaluation.transfer_from).model_file
     subject = {
         "evaluation": dataclasses.asdict(config.evaluation),
-        "data": dataclasses.asdict(config.data),
+        "data": data.fingerprint.digest,
+        "split_seed": config.data.split_seed,
         "seed": config.seed,
         "deterministic": config.deterministic,
         "models": {name: file_digest(path) for name, path in files.items()},

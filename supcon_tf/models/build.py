@@ -55,6 +55,13 @@ def load_model(path: str | Path) -> keras.Model:
     """
     if not Path(path).is_file():
         raise UserError(f"a .keras model is needed. Received: {path} (no such file)")
+    # Keras says of such a file that it is not there.
+    if Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
+        size = Path(path).stat().st_size
+        raise UserError(
+            f"{path} could not be loaded as a model: it is cut short or no .keras file "
+            f"({size} bytes)"
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:

@@ -50,6 +50,7 @@ class Progress:
         self._started = 0.0
         self._seconds = 0.0
         self._first_of_epoch = 0
+        self._line: dict[str, Any] = {}
 
     def begin_epoch(self, done: int) -> None:
         """Starts the clock; `done` steps of the epoch were run before a resume."""
@@ -71,10 +72,10 @@ class Progress:
     def end_epoch(
         self, epoch: int, metrics: Mapping[str, float], learning_rate: float
     ) -> None:
-        """Writes the epoch (counted from 1) everywhere."""
+        """Writes the epoch (counted from 1) to metrics.jsonl and to TensorBoard."""
         seconds = self._seconds
         steps = self.steps - self._first_of_epoch
-        line: dict[str, Any] = {
+        line = self._line = {
             "stage": self.stage,
             "epoch": epoch,
             **metrics,
@@ -93,12 +94,15 @@ class Progress:
             if steps:
                 tf.summary.scalar("epoch/images_per_second", line["images_per_second"])
         self._writer.flush()
+
+    def print_epoch(self) -> None:
+        """Prints the line of the epoch that was written last."""
         if self._bar is not None:
             print("\r\033[K", end="")
         if self.log_format == "json":
-            print(json.dumps(line), flush=True)
+            print(json.dumps(self._line), flush=True)
         else:
-            print(self._text(line), flush=True)
+            print(self._text(self._line), flush=True)
 
     def _text(self, line: Mapping[str, Any]) -> str:
         parts = " + ".join(

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 
 import keras
@@ -13,6 +14,7 @@ from supcon_tf.errors import RunError, UserError
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
+from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.training.training import train
 from supcon_tf.workers import Workers
 
@@ -144,12 +146,79 @@ def test_sigterm_during_validation_does_not_wait_for_its_end(
         assert [line[key] for key in kept] == [same[key] for key in kept]
 
 
+def test_sigterm_while_the_last_model_is_written_is_not_swallowed(
+    finished, tmp_path, monkeypatch
+):
+    folder, config = finished
+    original = stage_module.save_model
+
+    def interrupted(model, path):
+        if "finetune" in str(path):
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(model, path)
+
+    monkeypatch.setattr(stage_module, "save_model", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        run(config, tmp_path)
+    assert stopped.value.code == 143
+    monkeypatch.undo()
+    other = run(config, tmp_path)
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_an_error_is_not_hidden_by_a_sigterm_that_came_before_it():
+    def story():
+        with StopSignal():
+            os.kill(os.getpid(), signal.SIGTERM)
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        story()
+
+
+def test_a_closed_pipe_does_not_cost_the_epoch(finished, tmp_path, monkeypatch):
+    folder, config = finished
+
+    def closed(self):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(stage_module.Progress, "print_epoch", closed)
+    with pytest.raises(BrokenPipeError):
+        run(config, tmp_path)
+    (checkpoint,) = (tmp_path / "pretrain").iterdir()
+    assert checkpoint.name == "checkpoint-00001-0000000.npz"
+    assert [line["epoch"] for line in RunFolder(tmp_path).metrics()] == [1]
+    monkeypatch.undo()
+    other = run(config, tmp_path)
+    assert [line["epoch"] for line in other.metrics()] == [1, 2, 1]
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_run_whose_checkpoints_are_unusable_keeps_its_metrics(finished, tmp_path):
+    folder, config = finished
+    shutil.copytree(folder.stage("pretrain"), tmp_path / "pretrain")
+    shutil.copy(folder.metrics_file, tmp_path)
+    stage_model = tmp_path / "pretrain/model.keras"
+    whole = stage_model.read_bytes()
+    stage_model.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cut short .* from its last checkpoint$"):
+        run(config, tmp_path)
+    stage_model.unlink()
+    for checkpoint in (tmp_path / "pretrain").glob("*.npz"):
+        checkpoint.write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"none of the checkpoints in .* can be used"):
+        run(config, tmp_path)
+    assert RunFolder(tmp_path).metrics() == folder.metrics()
+
+
 def test_checkpoints_are_also_made_within_an_epoch(small_config, tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        stage_module.Checkpoints,
+        stage_module.TrainingState,
         "save",
-        lambda self, position, variables: saved.append(position),
+        lambda self, position: saved.append(position),
     )
     run(small_config(checkpoint_steps=2, pretrain_epochs=0), tmp_path)
     # 180 images in batches of 32: 5 steps.
@@ -211,7 +280,7 @@ def test_only_the_broken_part_is_named():
             Position(0, 3),
             metrics,
             {"cross_entropy": 1.0, "supcon": 1.0},
-            Checkpoints("R/pretrain"),
+            Checkpoints("R/pretrain", {}, 1, 5),
         )
     assert "epoch 1, step 4" in str(error.value)
 
