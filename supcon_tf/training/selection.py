@@ -11,6 +11,7 @@ from supcon_tf.data.splits import balanced_sample
 
 IMAGES = 500
 STEPS = 10
+_BATCH_SIZE = 128
 # Of the best robust accuracy so far; below it the stage ends.
 COLLAPSED = 0.6
 
@@ -52,10 +53,14 @@ class BestEpoch:
         return float(self._accuracies.numpy()[0])
 
     @property
+    def last_accuracy(self) -> float:
+        """Robust accuracy of the last epoch."""
+        return float(self._accuracies.numpy()[1])
+
+    @property
     def collapsed(self) -> bool:
         """Whether the last epoch is below 60 % of the best one."""
-        best, last = self._accuracies.numpy()
-        return bool(best > 0 and last < COLLAPSED * best)
+        return self.epoch > 0 and self.last_accuracy < COLLAPSED * self.accuracy
 
     def record(self, epoch: int, accuracy: float) -> None:
         """Takes note of an epoch (from 1); keeps its weights if none was better."""
@@ -75,8 +80,10 @@ class BestEpoch:
 
 def robust_accuracy(
     model: keras.Model, split: Split, epsilon: float, seed: int
-) -> Callable[[], float]:
+) -> Callable[[Callable[[], None]], float]:
     """A function that measures the model's accuracy under PGD-10.
+
+    It calls what it is given after every batch.
 
     Args:
         model: to be attacked, as it is whenever the function is called.
@@ -88,4 +95,15 @@ def robust_accuracy(
     images = split.images[rows].astype(np.float32) / 255
     labels = split.labels[rows]
     attack = PGD(epsilon=epsilon, steps=STEPS, seed=seed)
-    return lambda: float(attack.survivors(model, images, labels).mean())
+
+    def measure(after_batch: Callable[[], None]) -> float:
+        standing = 0
+        for start in range(0, len(images), _BATCH_SIZE):
+            part = slice(start, start + _BATCH_SIZE)
+            places = np.arange(len(images))[part]
+            found = attack.survivors(model, images[part], labels[part], indices=places)
+            standing += int(found.sum())
+            after_batch()
+        return standing / len(images)
+
+    return measure

@@ -15,7 +15,7 @@ from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
-from supcon_tf.training.stage import train_stage
+from supcon_tf.training.stage import StageTrainer
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
 from supcon_tf.workers import Workers
@@ -60,7 +60,9 @@ def train(
                 workers.on_chief(partial(_resume_from, stage_model, model))
                 workers.share(model.variables)
             else:
-                train_stage(name, config, model, data, folder, workers, stop, projector)
+                StageTrainer(
+                    name, config, model, data, folder, workers, stop, projector
+                ).run()
         if workers.is_chief:
             with temporary_beside(folder.model_file) as temporary:
                 shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
