@@ -86,7 +86,7 @@ def train_together(
 
 def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
     """The attacks and the report, unless they are there."""
-    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.results import finished_result
     from supcon_tf.evaluation.run import chosen_split, evaluate_run
     from supcon_tf.markdown import markdown_table

@@ -17,6 +17,7 @@ from supcon_tf.errors import UserError
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.models.folding import fold_batch_norm
+from supcon_tf.models.twin import layers_of
 from supcon_tf.run_folder import RunFolder
 
 
@@ -85,7 +86,7 @@ def _load(folder: RunFolder, config: Config, stage: str) -> ContrastiveClassifie
 
 def _as_float32(model: ContrastiveClassifier) -> ContrastiveClassifier:
     """Images are declared float32, so the arithmetic is, however it was trained."""
-    if model.dtype_policy.name == "float32":
+    if {layer.compute_dtype for layer in layers_of(model)} == {"float32"}:
         return model
     return with_dtype_policy(model, "float32")
 

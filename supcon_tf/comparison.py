@@ -1,7 +1,6 @@
 """Which evaluated runs may share a table, and which an average."""
 
 import statistics
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,10 @@ from supcon_tf.options import options_of
 # What chooses the images of an evaluation beside data set, split and their number.
 IMAGE_FLAGS = ("image_size", "split_seed", "test_share", "limit_test", "limit")
 VALIDATION_FLAGS = ("limit_train", "validation_share")
+# Flags that runs of one row may differ by: the checks leave every figure as it is.
+NO_DIFFERENCE = ("seed", "checks_limit")
+# Flags that say the same in any order.
+SETS = ("attacks", "epsilons")
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Row:
 def refuse_different_evaluations(runs: Sequence[Run]) -> None:
     """Makes sure that the runs' accuracies can stand in one table.
 
-    Epsilons may differ. Random seeds of attacks may, too; a step size is taken as a
-    share of its epsilon.
+    Epsilons may differ, and so may the images of training. Random seeds of attacks may,
+    too; a step size is taken as a share of its epsilon.
 
     Raises:
         UserError: naming what differs between two evaluations, and both values.
@@ -57,13 +60,6 @@ def refuse_different_evaluations(runs: Sequence[Run]) -> None:
     for run in runs:
         _refuse_difference(_images(first), _images(run), first, run)
         _refuse_other_images(first, run)
-    if unknown := [run for run in runs if not run.data]:
-        print(
-            f"note: {', '.join(str(run.path) for run in unknown)}: no data.json, since "
-            "an earlier version made the run; whether it was evaluated on the same "
-            "images can't be checked",
-            file=sys.stderr,
-        )
     attacked: dict[str, Run] = {}
     for run in runs:
         for name, settings in _attack_settings(run).items():
@@ -122,7 +118,9 @@ def difference(one: Run, other: Run) -> tuple[str, Any, Any] | None:
     """What, but for the seed, first tells two runs apart, and its two values."""
     first, second = one.config.flag_values(), other.config.flag_values()
     for name in compared_flags(one.config):
-        if name != "seed" and first[name] != second[name]:
+        if name not in NO_DIFFERENCE and not same_value(
+            name, first[name], second[name]
+        ):
             return f"--{name}", first[name], second[name]
     if one.data and other.data and one.data.digest != other.data.digest:
         return "data.json:", one.data.digest, other.data.digest
@@ -133,13 +131,20 @@ def difference(one: Run, other: Run) -> tuple[str, Any, Any] | None:
     return None if was == now else ("attacks in robustness.json:", was, now)
 
 
+def same_value(flag: str, one: Any, other: Any) -> bool:
+    """Whether two values of a flag ask for the same."""
+    if flag in SETS:
+        return sorted(one) == sorted(other)
+    return one == other
+
+
 def compared_flags(config: Config) -> list[str]:
     """Flags that change the weights or the evaluation."""
     return [
         prefix + field.name
         for prefix, section in config.sections()
         for field, allowed in options_of(section)
-        if allowed.affects_weights
+        if allowed.changes != "nothing"
     ]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from supcon_tf.config import ATTACKS, Config
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation.accuracy import strength, strength_text
+from supcon_tf.options import from_json
 from supcon_tf.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
 
-SCHEMA = 1
+# The second adds which model was attacked.
+SCHEMAS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,7 @@ class Column:
     def title(self) -> str:
         if not self.attack:
             return TITLES[self.key]
-        unit = "/255" if self.norm == "linf" else " L2"
-        return f"{self.attack} {self.strength:g}{unit}"
+        return f"{self.attack} {strength_text(self.strength, self.norm)}"
 
 
 TITLES = {
@@ -94,13 +97,10 @@ def unique_labels(folders: Sequence[Path]) -> list[str]:
         depth = 1
         while len({other.parts[-depth:] for other in same}) < len(same):
             depth += 1
-        labels.append("/".join(folder.parts[-depth:]))
+        # A name that is no text would end every write of it.
+        label = os.fsencode("/".join(folder.parts[-depth:]))
+        labels.append(label.decode(errors="backslashreplace"))
     return labels
-
-
-def strength(row: dict[str, Any]) -> float:
-    """The epsilon of an attack in robustness.json, as on the command line."""
-    return row["epsilon"] if row["epsilon_255"] is None else row["epsilon_255"]
 
 
 def _read(path: Path, label: str, stage: str) -> Run:
@@ -112,9 +112,9 @@ def _read(path: Path, label: str, stage: str) -> Run:
     try:
         result = json.loads(folder.robustness_file.read_text())
         schema = result["schema"]
-        if schema != SCHEMA:
+        if schema not in SCHEMAS:
             raise UserError(
-                f"{folder.robustness_file} must be of schema {SCHEMA}. "
+                f"{folder.robustness_file} must be of schema 1 or 2. "
                 f"Received: {schema!r}"
             )
         models = {model["stage"]: model for model in result["models"]}
@@ -138,13 +138,9 @@ def _read(path: Path, label: str, stage: str) -> Run:
 
 def _config(folder: RunFolder, settings: dict[str, Any]) -> Config:
     """The run's config, with the settings of an evaluation made after it."""
-    made_with: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in settings.items()
-    }
     try:
         config = folder.config()
-        evaluation = dataclasses.replace(config.evaluation, **made_with)
+        evaluation = dataclasses.replace(config.evaluation, **from_json(settings))
         return dataclasses.replace(config, evaluation=evaluation)
     except UserError as error:
         raise UserError(f"{folder.config_file}: {error}") from error

@@ -6,7 +6,6 @@ flags answer at once.
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any, NoReturn
 from absl import flags
 
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.environment import abandon_standard_output, open_standard_streams
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.flagfile import FLAGFILE, with_flagfiles
 from supcon_tf.options import Allowed, options_of, plain_number
 
 USER_MISTAKE = 2
@@ -23,22 +24,43 @@ USER_MISTAKE = 2
 
 def run_command(main: Callable[[list[str]], Any], argv: Sequence[str]) -> NoReturn:
     """Runs `main(argv)`; a user's mistake becomes one line and exit code 2."""
+    open_standard_streams()
     try:
-        code = main(list(argv))
+        try:
+            code = main(list(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_standard_output()
+        _print_error(RunError(_UNREAD))
+        sys.exit(1)
     except (UserError, flags.Error) as error:
         _print_error(error)
         sys.exit(USER_MISTAKE)
     except RunError as error:
         _print_error(error)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
         _print_error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(code or 0)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Also in the words of TensorFlow, which writes TensorBoard's files."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
+_UNREAD = (
+    "nothing reads the output any more. What was finished is kept: the same command "
+    "goes on from there"
+)
 
 
 def _print_error(error: Exception) -> None:
@@ -111,7 +133,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
 def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> list[str]:
     """As `parse`, and returns the words that belong to no flag."""
     try:
-        rest = values([*argv[:1], *_with_flagfiles(argv[1:])])[1:]
+        rest = values([*argv[:1], *with_flagfiles(argv[1:])])[1:]
     except UserError:
         raise
     except (flags.Error, ValueError) as error:
@@ -124,7 +146,19 @@ def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> li
 
 def config_from(values: flags.FlagValues) -> Config:
     """The config that parsed flags describe."""
-    return Config.from_flag_values(_typed(values, Config().flag_values()))
+    config = Config.from_flag_values(_typed(values, Config().flag_values()))
+    refuse_unread_data_dir(config.data)
+    return config
+
+
+def refuse_unread_data_dir(data: DataConfig) -> None:
+    """Own images that would not be looked at. A config of an old run may have them."""
+    if data.data_dir and data.dataset == "digits":
+        raise UserError(
+            "--data_dir needs --dataset=folder for own images, or the name of a data "
+            f"set of tensorflow-datasets. Received: --data_dir={data.data_dir} with "
+            "--dataset=digits, which come with scikit-learn"
+        )
 
 
 def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[str, Any]:
@@ -132,19 +166,6 @@ def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[st
     names = {field.name: getattr(base, field.name) for field, _ in options_of(base)}
     given = {name: value for name, value in names.items() if values[name].present}
     return _typed(values, given)
-
-
-def flagfile_text(config: Config, run_dir: str) -> str:
-    """The flags of a run, usable again as a flagfile."""
-    lines = _flag_lines("run_dir", run_dir)
-    for name, value in config.flag_values().items():
-        if isinstance(value, bool):
-            lines.append(f"--{name}" if value else f"--no{name}")
-        elif isinstance(value, tuple):
-            lines.append(f"--{name}=" + ",".join(map(plain_number, value)))
-        else:
-            lines += _flag_lines(name, str(value))
-    return "\n".join(lines) + "\n"
 
 
 def default_run_dir(argv: Sequence[str], data: DataConfig) -> str:
@@ -155,99 +176,12 @@ def default_run_dir(argv: Sequence[str], data: DataConfig) -> str:
     name = data.dataset
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, given, value = word.partition("=")
-        if flag in _FLAGFILE:
+        if flag in FLAGFILE:
             name = Path(value if given else following).stem or name
     if data.dataset == "folder":
         images = Path(data.data_dir).expanduser().resolve().name
         name = "-".join(filter(None, (name, images)))
     return str(Path("runs") / name)
-
-
-_FLAGFILE = ("--flagfile", "-flagfile")
-
-
-def _with_flagfiles(
-    words: Sequence[str], within: tuple[str, ...] = (), folder: str = ""
-) -> list[str]:
-    """The words, with the flags of a flagfile in the place where it is named.
-
-    absl does this too, but ends with a traceback on a picture, takes indented comments
-    for words and goes on without a flagfile that reads itself.
-
-    Args:
-        words: of a command line, or the lines of a flagfile.
-        within: the flagfiles that are being read.
-        folder: of the flagfile that holds the words, where names are looked for first.
-    """
-    expanded: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if word == "--":
-            return [*expanded, word, *rest]
-        flag, given, value = word.partition("=")
-        if flag not in _FLAGFILE:
-            expanded.append(word)
-        elif (name := value if given else next(rest, None)) is None:
-            raise UserError("Missing value for flag --flagfile")
-        else:
-            expanded += _read_flagfile(name, within, folder)
-    return expanded
-
-
-def _read_flagfile(name: str, within: tuple[str, ...], folder: str) -> list[str]:
-    if not name:
-        return []
-    named = os.path.expanduser(name)
-    beside = os.path.join(folder, named)
-    found = {os.path.realpath(p) for p in (beside, named) if os.path.exists(p)}
-    if len(found) > 1:
-        raise UserError(
-            "--flagfile must be one file, and is another beside the flagfile that "
-            f"names it ({folder}) than in {os.getcwd()}. Received: {name!r}"
-        )
-    path = found.pop() if found else os.path.realpath(named)
-    if path in within:
-        raise UserError(f"--flagfile must not lead to itself. Received: {name!r}")
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        kind = "readable" if isinstance(error, OSError) else "text"
-        raise UserError(
-            f"--flagfile must be a {kind} file. Received: {name!r}"
-        ) from None
-    lines = [line.strip() for line in text.split("\n")]
-    flag_lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-    for line in flag_lines:
-        if _misread(line):
-            raise UserError(
-                "a flagfile's line must be --name=value without quotes, and comments "
-                f"have lines of their own. Received: {line!r} in {name!r}"
-            )
-    folder = os.path.dirname(beside if os.path.exists(beside) else named)
-    return _with_flagfiles(flag_lines, (*within, path), folder)
-
-
-# A comment after a value, or a value that begins with a quote.
-_NOT_PLAIN = re.compile(r"""\s(#|//)|^-[^=]*=["'\u2018\u201c]""")
-
-
-def _misread(line: str) -> bool:
-    """Whether a flagfile's line would give a value that its writer did not mean."""
-    return line.startswith("-") and _NOT_PLAIN.search(line) is not None
-
-
-def _flag_lines(name: str, value: str) -> list[str]:
-    """The lines of a flagfile that give a flag this value, to the letter."""
-    line = f"--{name}={value}"
-    if not _misread(line) and value == value.rstrip() and "\n" not in value:
-        return [line]
-    # A line that begins with no hyphen is the value of the flag before it.
-    if value != value.strip() or "\n" in value or value.startswith(("-", "#", "//")):
-        raise UserError(
-            f"--{name} must be a value that a flagfile can hold, such as the run's "
-            f"flags.txt. Received: {value!r}"
-        )
-    return [f"--{name}", value]
 
 
 def _define(
@@ -325,9 +259,14 @@ _WANTED = {
 
 
 def _print_help(values: flags.FlagValues, usage: str) -> None:
-    print(usage.strip() + "\n\nflags:")
+    lines = [usage.strip(), "", "flags:"]
     for name in values:
         flag = values[name]
         default = flag.default_as_str or "''"
-        print(f"  --{name}  (default {default})")
-        print(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))
+        lines.append(f"  --{name}  (default {default})")
+        lines.append(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # Who has read enough has nothing to be told.
+        abandon_standard_output()

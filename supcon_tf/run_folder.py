@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
 from supcon_tf.files import naming, remove_leftovers, write_text
-from supcon_tf.flags import flagfile_text
+from supcon_tf.flagfile import flagfile_text
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
@@ -65,8 +65,8 @@ class RunFolder:
         if earlier is None:
             print(
                 f"note: {self.path} has no data.json, since it was made by an earlier "
-                "version: whether the images are still those of the run can't be "
-                "checked",
+                "version (which read fewer kinds of files): whether the images are "
+                "still those of the run can't be checked",
                 file=sys.stderr,
             )
         elif difference := earlier.difference(fingerprint):
@@ -90,11 +90,12 @@ class RunFolder:
         """
         self.check(config)
         known = self._has_data() and self.data_file.exists()
+        flags = flagfile_text(config, str(self.path))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.path)
             write_text(self.config_file, config.to_json())
-            write_text(self.path / "flags.txt", flagfile_text(config, str(self.path)))
+            write_text(self.path / "flags.txt", flags)
             if fingerprint is not None and not known:
                 begins = not self.has_trained()
                 fingerprint = dataclasses.replace(fingerprint, since_start=begins)

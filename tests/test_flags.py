@@ -1,4 +1,6 @@
+import io
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -9,8 +11,9 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import UserError
+from supcon_tf.flagfile import flagfile_text
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
@@ -18,7 +21,6 @@ from supcon_tf.flags import (
     define_options,
     define_path,
     evaluation_from,
-    flagfile_text,
     new_flags,
     parse,
     parse_words,
@@ -162,6 +164,27 @@ def test_exit_code_of_main_is_kept(capsys):
         with pytest.raises(SystemExit) as end:
             run_command(lambda argv, code=returned: code, [])
         assert end.value.code == expected
+
+
+def test_a_full_disk_is_one_line_with_a_file_in_it_whoever_found_it(capsys):
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's, which the command line does not import."""
+
+    for error in (
+        OSError(28, "No space left on device", "runs/a/config.json"),
+        ResourceExhaustedError("runs/a/events.v2; No space left on device\n\tFailed"),
+    ):
+
+        def full(argv, error=error):
+            raise error
+
+        with pytest.raises(SystemExit) as end:
+            run_command(full, [])
+        assert end.value.code == 1
+        line = capsys.readouterr().err
+        assert line.startswith("error: ")
+        assert "runs/a/" in line
+        assert line.count("\n") == 1
 
 
 def test_an_interrupt_exits_with_130_and_a_defect_keeps_its_traceback():
@@ -441,7 +464,15 @@ def test_the_flags_of_a_run_name_every_option():
     ],
 )
 def test_the_run_folder_is_named_after_the_flagfile(words, expected):
-    assert default_run_dir(["train.py", *words], "digits") == expected
+    assert default_run_dir(["train.py", *words], DataConfig("digits")) == expected
+
+
+def test_two_folders_of_images_have_two_run_folders():
+    argv = ["train.py", "--flagfile=flags/folder.flags"]
+    for folder, expected in (("a/cats", "cats"), ("b/dogs/", "dogs"), ("~/c", "c")):
+        data = DataConfig("folder", data_dir=folder)
+        assert default_run_dir(argv, data) == f"runs/folder-{expected}"
+        assert default_run_dir(argv[:1], data) == f"runs/folder-{expected}"
 
 
 def test_words_that_belong_to_no_flag_can_be_taken_by_a_command():
@@ -553,3 +584,59 @@ def test_words_after_two_dashes_are_no_flagfile(answer):
     code, _, error = answer("--", "--flagfile=missing.flags")
     assert code == 2
     assert "words that belong to no flag" in error
+
+
+PRINTING = """
+import sys
+from pathlib import Path
+from supcon_tf.flags import new_flags, parse, run_command
+
+def main(argv):
+    parse(new_flags(), argv, "usage: " + "tiny " * 100_000)
+    # More than a pipe holds, so that its reader is waited for.
+    print("an epoch" * 100_000, flush=True)
+    with open(argv[1].removeprefix("--flagfile="), "a") as file:
+        file.write(str(file.fileno()))
+    print("another", sys.stdout.isatty(), "\u00b1")
+
+run_command(main, ["tiny", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words", "code", "error"),
+    [
+        ("| head -c 5 >/dev/null", [], 0, "error: nothing reads the output any more."),
+        ("| true", ["--help"], 0, ""),
+        (">&-", [], 0, ""),
+        ("<&- >&- 2>&-", [], 0, ""),
+    ],
+)
+def test_a_command_may_print_to_what_is_closed(
+    tmp_path, redirection, words, code, error
+):
+    log = tmp_path / "log"
+    log.touch()
+    words = [sys.executable, "-c", PRINTING, f"--flagfile={log}", *words]
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(words)} {redirection}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith(error)
+    assert done.stderr.count("\n") == bool(error)
+    # What a program writes into files must not meet what is printed.
+    if redirection.endswith("&-"):
+        assert int(log.read_text()) > 2
+
+
+def test_a_terminal_without_a_character_gets_an_escape(monkeypatch, capsysbinary):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda _: print("\u00b1"), ["tiny"])
+    assert end.value.code == 0
+    assert stream.buffer.getvalue() == b"\\xb1\n"

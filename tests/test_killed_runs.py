@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_file_loader import (
+    LegacyEventFileLoader,
+)
 
 from supcon_tf.models import load_model
 
@@ -85,8 +88,18 @@ def test_killed_runs_have_each_epoch_once(runs):
         kept += ("robust_accuracy", "abnormal")
         return [[json.loads(line).get(key) for key in kept] for line in lines]
 
+    def scalars(name):
+        found = []
+        for path in (folder / name / "tensorboard").glob("*/events.out*"):
+            for event in LegacyEventFileLoader(str(path)).Load():
+                tags = [value.tag for value in event.summary.value]
+                # Files of the evaluation have several, in place of earlier ones.
+                found += [(path.parent.name, event.step, tag) for tag in tags]
+        return sorted(found)
+
     for name in report["finished"]:
         assert epochs(name) == epochs("whole")
+        assert scalars(name) == scalars("whole")
 
 
 @pytest.mark.slow

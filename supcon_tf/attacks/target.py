@@ -1,27 +1,28 @@
-"""The model under attack: compiled once, refused if it gives probabilities."""
+"""The model under attack: compiled once, refused if it gives no logits."""
 
-import inspect
-import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks import objectives, streams
-from supcon_tf.errors import UserError
-
-# Model -> what was compiled for it. No value may refer to its key: it would never die.
-_COMPILED: weakref.WeakKeyDictionary[Any, dict[Hashable, Any]] = (
-    weakref.WeakKeyDictionary()
+from supcon_tf.attacks.objectives import Objective
+from supcon_tf.attacks.probe import (
+    ProbabilityOutputError,
+    in_inference,
+    is_faithful,
+    probe_images,
+    probed,
+    refuse_probabilities,
 )
-_PROBE_IMAGES = 4
-
-
-class ProbabilityOutputError(UserError):
-    """The model gives probabilities; their gradients vanish and fake robustness."""
+from supcon_tf.attacks.tracing import (
+    calls_python,
+    depends_on_input,
+    last_operation,
+    traced,
+)
+from supcon_tf.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,186 +32,188 @@ class Judgement:
     Args:
         loss: (N,) values of the objective that the attack maximises.
         fooled: (N,) booleans.
+        logits: (N, classes).
         gradient: (N, H, W, C), of the objective in the images; zeros if not asked for.
     """
 
     loss: np.ndarray
     fooled: np.ndarray
+    logits: np.ndarray
     gradient: tf.Tensor
+
+    def joined(self, other: "Judgement", order: np.ndarray) -> "Judgement":
+        """These entries and the other ones, in this order."""
+        return Judgement(
+            np.concatenate([self.loss, other.loss])[order],
+            np.concatenate([self.fooled, other.fooled])[order],
+            np.concatenate([self.logits, other.logits])[order],
+            tf.gather(tf.concat([self.gradient, other.gradient], axis=0), order),
+        )
 
 
 class Target:
-    """A model together with the objective that an attack maximises on it.
+    """A model that is under attack, compiled once for all attacks that it is given to.
+
+    What was compiled lives as long as the target, and stays what the model was when
+    it was first used: new values of variables are seen, other changes of the model
+    (its attributes, layers, globals) are not. They want a new target.
 
     Args:
         model: maps float32 images (N, H, W, C) in [0, 1] to logits (N, classes). A
             Keras layer, and any callable with a parameter `training`, is called with
             `training=False`. What a trace can't follow (NumPy code) runs eagerly.
-        loss: "ce", "cw" or "dlr".
-        targeted: whether labels are targets.
-        sample: some images, (N, H, W, C); the model is tried on a few of them.
+        images: (N, H, W, C) in [0, 1]; the model is tried on a few of them.
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
-        UserError: if the output is no logits (N, classes) or isn't finite.
+        UserError: if the model can't be called on such images, if its output isn't
+            logits (N, classes), or not finite.
+
+    Example:
+
+    ```python
+    target = Target(model, images)
+    curve = FGSM().survivors_at(target, images, labels, [1 / 255, 2 / 255])
+    survived = PGD(epsilon=2 / 255).survivors(target, images, labels)
+    ```
     """
 
-    def __init__(
-        self, model: Callable, *, loss: str, targeted: bool, sample: np.ndarray
-    ) -> None:
-        # The strong reference that keeps weak ones in compiled functions alive.
+    def __init__(self, model: Callable, images: Any) -> None:
         self.model = model
-        self.loss = loss
-        self.targeted = targeted
-        self._shape = sample.shape[1:]
-        self._cache = _cache_of(model)
-        probe_key = (getattr(model, "__func__", None), self._shape)
-        if probe_key not in self._cache:
-            self._cache[probe_key] = _probe(model, sample)
-        self.classes: int = self._cache[probe_key]
-        if loss == "dlr" and self.classes < 3:
+        self._probe = probe_images(images)
+        self.image_shape = tuple(self._probe.shape[1:])
+        self._forward = in_inference(model)
+        logits = probed(self._forward, self._probe)
+        self.classes: int = logits.shape[1]
+        self._compiled, self._trace = self._traced()
+        refuse_probabilities(logits)
+        self._judges: dict[tuple[Objective, bool], Callable] = {}
+
+    @classmethod
+    def of(cls, model: "Callable | Target", images: Any) -> "Target":
+        """The target that `model` is, or a new one.
+
+        Raises:
+            UserError: as for a new one, and if it is one of images of another shape.
+        """
+        if not isinstance(model, Target):
+            return cls(model, images)
+        if model.image_shape != tuple(np.shape(images)[1:]):
             raise UserError(
-                f"loss='dlr' needs at least 3 classes. Received: {self.classes} logits"
+                f"images must be of shape {model.image_shape}, as those that the "
+                f"target was made with. Received: {tuple(np.shape(images)[1:])}"
+            )
+        return model
+
+    def check_fits(self, objective: Objective) -> None:
+        """Refuses an objective that needs more classes than there are."""
+        if self.classes < objective.fewest_classes:
+            raise UserError(
+                f"loss={objective.loss!r} needs at least {objective.fewest_classes} "
+                f"classes. Received: {self.classes} logits"
             )
 
+    def logits(self, images: tf.Tensor) -> tf.Tensor:
+        """(N, classes) of float32 images (N, H, W, C)."""
+        return tf.convert_to_tensor(self._compiled(images))
+
     def judge(
-        self, images: tf.Tensor, labels: np.ndarray, *, gradient: bool = False
+        self,
+        images: tf.Tensor,
+        labels: np.ndarray,
+        objective: Objective,
+        *,
+        targets: np.ndarray | None = None,
+        gradient: bool = False,
     ) -> Judgement:
         """Tries images on the model, with one pass for everything that is asked for.
+
+        Args:
+            images: (N, H, W, C) float32.
+            labels: (N,) integers.
+            objective: to maximise.
+            targets: (N,) integers, for an objective that compares two classes.
+            gradient: whether the objective's gradient is wanted.
 
         Raises:
             UserError: if a logit is not finite.
         """
-        function = self._function("gradient" if gradient else "forward")
-        loss, fooled, finite, slope = function(images, tf.constant(labels, tf.int32))
+        key = (objective, gradient)
+        if key not in self._judges:
+            self._judges[key] = self._compiled_judge(objective, gradient)
+        loss, fooled, finite, logits, slope = self._judges[key](
+            images,
+            tf.constant(labels, tf.int32),
+            tf.constant(labels if targets is None else targets, tf.int32),
+        )
         if not finite:
             raise UserError("the model's logits must be finite. Received: NaN or inf")
         return Judgement(
-            loss.numpy(), fooled.numpy(), slope if gradient else tf.zeros_like(images)
+            loss.numpy(),
+            fooled.numpy(),
+            logits.numpy(),
+            slope if gradient else tf.zeros_like(images),
         )
 
-    def _function(self, kind: str) -> Callable:
-        method = getattr(self.model, "__func__", None)
-        key = (method, kind, self.loss, self.targeted, self._shape)
-        if key not in self._cache:
-            self._cache[key] = _compile(
-                self.model,
-                objectives.make_objective(self.loss, targeted=self.targeted),
-                targeted=self.targeted,
-                shape=self._shape,
-                gradient=kind == "gradient",
+    def _traced(self) -> tuple[Callable, Any]:
+        """The model compiled, and its trace; as it is, and None, where that fails."""
+        compiled, trace = traced(self._forward, self._images_spec())
+        if trace is None or not is_faithful(compiled, self._forward, self._probe):
+            return self._forward, None
+        last = last_operation(trace).lower()
+        if last in ("softmax", "sigmoid", "hardsigmoid"):
+            raise ProbabilityOutputError(
+                "the model must end in logits, without an activation. "
+                f"Received: an output through {last}"
             )
-        return self._cache[key]
+        return compiled, trace
 
+    def _compiled_judge(self, objective: Objective, gradient: bool) -> Callable:
+        def forward(images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tuple:
+            logits = tf.convert_to_tensor(self._forward(images))
+            finite = tf.reduce_all(tf.math.is_finite(logits))
+            fooled = objective.fools(logits, labels)
+            loss = objective.values(logits, labels, targets)
+            return loss, fooled, finite, tf.cast(logits, tf.float32), ()
 
-def logits_function(model: Callable) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The model in inference mode, of images alone."""
-    if isinstance(model, keras.Layer) or _has_training(model):
-        return lambda images: model(images, training=False)
-    return model
+        def with_gradient(
+            images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+        ) -> tuple:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(images)
+                loss, *rest, _ = forward(images, labels, targets)
+            slope = tape.gradient(loss, images)
+            if slope is None:
+                self._refuse_hidden_gradient()
+                slope = tf.zeros_like(images)
+            return loss, *rest, slope
 
+        function = with_gradient if gradient else forward
+        if self._trace is None:
+            return function
+        # The open batch size is what lets a last, smaller batch share the trace.
+        label_spec = tf.TensorSpec([None], tf.int32)
+        judge, _ = traced(function, self._images_spec(), label_spec, label_spec)
+        if gradient and calls_python(self._trace):
+            # A Python function that computes in NumPy passes zeros on.
+            labels = tf.zeros([len(self._probe)], tf.int32)
+            if not np.any(judge(self._probe, labels, labels)[-1]):
+                self._refuse_hidden_gradient()
+        return judge
 
-def _compile(
-    model: Callable,
-    objective: Callable,
-    *,
-    targeted: bool,
-    shape: tuple[int, ...],
-    gradient: bool,
-) -> Callable:
-    reference: Callable = (
-        weakref.WeakMethod(model) if inspect.ismethod(model) else _weak(model)
-    )
+    def _refuse_hidden_gradient(self) -> None:
+        """Refuses a model that no gradient passes, unless operations stop it.
 
-    def forward(images: tf.Tensor, labels: tf.Tensor) -> tuple:
-        logits = tf.convert_to_tensor(logits_function(reference())(images))
-        finite = tf.reduce_all(tf.math.is_finite(logits))
-        fooled = objectives.fools(logits, labels, targeted=targeted)
-        return objective(logits, labels), fooled, finite, ()
+        A model that rounds its input has none; that is a finding of the checks.
+        """
+        trace = self._trace
+        if trace is None or calls_python(trace) or not depends_on_input(trace):
+            raise UserError(
+                "this attack needs the model's gradient, and there is none: pass the "
+                "Keras model itself, or a function of TensorFlow operations, or take "
+                "an attack without gradients (Square, RandomNoise). Received: "
+                f"{self.model!r}, which hides its computation from TensorFlow"
+            )
 
-    def with_gradient(images: tf.Tensor, labels: tf.Tensor) -> tuple:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            loss, fooled, finite, _ = forward(images, labels)
-        # A model that rounds its input has no gradient; that's a finding, no error.
-        slope = tape.gradient(
-            loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        return loss, fooled, finite, slope
-
-    function = with_gradient if gradient else forward
-    # The open batch size is what lets a last, smaller batch share the trace.
-    signature = [
-        tf.TensorSpec([None, *shape], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-    ]
-    compiled = tf.function(function, input_signature=signature, autograph=False)
-    try:
-        compiled.get_concrete_function()
-    except (NotImplementedError, AttributeError, TypeError):
-        # The probe ran, so the model works, but only on values.
-        return function
-    return compiled
-
-
-def _probe(model: Callable, sample: np.ndarray) -> int:
-    """Tries the model on a few images and on noise; returns its number of classes."""
-    activation = _last_activation(model)
-    if activation in ("softmax", "sigmoid", "hard_sigmoid"):
-        raise ProbabilityOutputError(
-            "the model must end in logits, without an activation. "
-            f"Received: an output through {activation}"
-        )
-    shape = sample.shape[1:]
-    count = np.arange(_PROBE_IMAGES)
-    noise = streams.uniform(0, count, 0 * count, int(np.prod(shape)))
-    images = np.concatenate(
-        [sample[:_PROBE_IMAGES], noise.reshape(-1, *shape)], dtype=np.float32
-    )
-    logits = np.asarray(logits_function(model)(tf.constant(images)))
-    if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
-        raise UserError(
-            "the model must return logits of shape (N, classes), with two classes or "
-            f"more. Received: shape {logits.shape} for {len(images)} images"
-        )
-    logits = logits.astype(np.float64)
-    if not np.isfinite(logits).all():
-        raise UserError("the model's logits must be finite. Received: NaN or inf")
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, rtol=0, atol=1e-3):
-        raise ProbabilityOutputError(
-            "the model must return logits: attacks on probabilities are misleadingly "
-            f"weak. Received: rows that sum to 1, such as {logits[0].round(4)[:4]}"
-        )
-    return logits.shape[1]
-
-
-def _last_activation(model: Any) -> str | None:
-    while isinstance(model, keras.Model) and getattr(model, "outputs", None):
-        model = model.layers[-1]
-    if isinstance(model, keras.layers.Softmax):
-        return "softmax"
-    return getattr(getattr(model, "activation", None), "__name__", None)
-
-
-def _has_training(model: Callable) -> bool:
-    try:
-        return "training" in inspect.signature(model).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def _weak(model: Callable) -> Callable:
-    try:
-        return weakref.ref(model)
-    except TypeError:
-        return lambda: model
-
-
-def _cache_of(model: Callable) -> dict[Hashable, Any]:
-    # A bound method is a new object at each access; what it is bound to stays.
-    owner = model.__self__ if inspect.ismethod(model) else model
-    try:
-        return _COMPILED.setdefault(owner, {})
-    except TypeError:
-        # It can't be hashed or weakly referenced, so it's compiled for each call.
-        return {}
+    def _images_spec(self) -> tf.TensorSpec:
+        return tf.TensorSpec([None, *self.image_shape], tf.float32)

@@ -109,16 +109,13 @@ class Fingerprint:
         if self.class_names != now.class_names:
             return _classes_apart(self.class_names, now.class_names)
         nothing = SplitFingerprint({}, "", 0)
+        found: dict[str, list[str]] = {}
+        for name in {**self.splits, **now.splits}:
+            before, after = (each.splits.get(name, nothing) for each in (self, now))
+            if words := ", ".join(_images_apart(before, after)):
+                found.setdefault(words, []).append(name)
         return "; ".join(
-            f"{name}: {', '.join(found)}"
-            for name in {**self.splits, **now.splits}
-            if (
-                found := list(
-                    _images_apart(
-                        self.splits.get(name, nothing), now.splits.get(name, nothing)
-                    )
-                )
-            )
+            f"{', '.join(names)}: {words}" for words, names in found.items()
         )
 
     def shared(self, name: str, other: "Fingerprint", others_name: str) -> list[str]:

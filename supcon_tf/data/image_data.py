@@ -17,8 +17,8 @@ class Split:
     """Some images with their labels, in a fixed order.
 
     Args:
-        images: (N, H, W, 3) uint8, RGB; a `np.memmap` if they exceed the memory that
-            they may take.
+        images: (N, H, W, C) uint8; from `load` RGB, and a `np.memmap` if they exceed
+            the memory that they may take.
         labels: (N,) int64, in [0, number of classes).
     """
 
@@ -37,10 +37,11 @@ class ImageData:
         name: of the data set.
         class_names: in the order of the labels.
         train: what a model learns from.
-        validation: held out from `train`; None if no share of it was asked for.
+        validation: held out from `train`, or of its own; None if no share of it was
+            asked for.
         test: held out, or of its own.
         fingerprint: what the images are, to tell them from others.
-        notes: what was chosen that a user might not expect, in sentences.
+        notes: lines for the user: what was left out or chosen instead, and why.
     """
 
     name: str

@@ -209,8 +209,10 @@ def _gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from (B,) indices to (B, H, W, 3) uint8 images."""
     images = split.images
     if not isinstance(images, np.memmap) and images.nbytes <= _LARGEST_TENSOR:
-        # An eager tensor, which a graph refers to instead of containing it.
-        tensor = tf.constant(images)
+        # An eager tensor, which a graph refers to instead of containing it; tf.data
+        # reads it on the CPU, where it would be copied to from a GPU at every batch.
+        with tf.device("CPU"):
+            tensor = tf.constant(images)
         return lambda indices: tf.gather(tensor, indices)
 
     def gather(indices: tf.Tensor) -> tf.Tensor:

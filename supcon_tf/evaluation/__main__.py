@@ -23,7 +23,7 @@ def run(request: Request, destination: RunFolder) -> None:
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     prepare_environment()
     from supcon_tf.data import load
-    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.run import chosen_split, evaluate_file, evaluate_run
     from supcon_tf.markdown import markdown_table
     from supcon_tf.training.setup import prepare_process

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from supcon_tf.attacks import Square
 from supcon_tf.evaluation.evidence import Evidence
 
 FGSM_ONLY = 0.01
@@ -123,7 +124,7 @@ def square_not_stronger(evidence: Evidence) -> dict[str, Any]:
         fallen,
         SQUARE_ONLY,
         f"{fallen:.1%} of {_compared(evidence)} images stand every gradient attack at "
-        f"{evidence.epsilon_text} and fall to 500 random queries",
+        f"{evidence.epsilon_text} and fall to {Square().queries} random queries",
         "gradients hide weaknesses that a search without them finds",
     )
 

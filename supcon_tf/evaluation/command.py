@@ -20,6 +20,7 @@ from supcon_tf.flags import (
     evaluation_from,
     new_flags,
     parse,
+    refuse_unread_data_dir,
 )
 from supcon_tf.options import options_of
 from supcon_tf.run_folder import RunFolder
@@ -102,7 +103,7 @@ def _of_run(run_dir: Path, output: Path | None, values: flags.FlagValues) -> Req
             f"--run_dir must hold a finished model.keras. Received: {run_dir}"
         )
     for field, allowed in options_of(DataConfig):
-        if values[field.name].present and allowed.affects_weights:
+        if values[field.name].present and allowed.changes == "weights":
             raise UserError(
                 f"--{field.name} goes with --model: a run is evaluated on its own "
                 f"data. Received: {values[field.name].value!r}"
@@ -139,11 +140,14 @@ def _overridden(base: Config, values: flags.FlagValues) -> Config:
         for field, _ in options_of(DataConfig)
         if values[field.name].present
     }
-    return dataclasses.replace(
+    config = dataclasses.replace(
         base,
         evaluation=dataclasses.replace(base.evaluation, **given),
         data=dataclasses.replace(base.data, **data),
     )
+    if "data_dir" in data:
+        refuse_unread_data_dir(config.data)
+    return config
 
 
 def _check_transfer_source(settings: EvaluationConfig) -> None:

@@ -13,24 +13,37 @@ import keras
 import numpy as np
 
 from supcon_tf import __version__
-from supcon_tf.config import Config
+from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.evaluation.checks import warning_lines
 from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.figures import draw_figures
+from supcon_tf.evaluation.journal import file_digest
 from supcon_tf.evaluation.model import Evaluation
 from supcon_tf.evaluation.report import write_report
 from supcon_tf.files import replacing, write_text
 from supcon_tf.run_folder import RunFolder
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def result_of(
-    config: Config, data: ImageData, split: Split, found: Mapping[str, Evaluation]
+    config: Config,
+    data: ImageData,
+    split: Split,
+    found: Mapping[str, Evaluation],
+    files: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """What robustness.json holds."""
+    """What robustness.json holds.
+
+    Args:
+        config: what the models were evaluated with.
+        data: the data set.
+        split: the images that were attacked.
+        found: evaluations by stage.
+        files: of the models, by stage.
+    """
     return {
         "schema": SCHEMA,
         "dataset": config.data.dataset,
@@ -40,7 +53,10 @@ def result_of(
         "settings": dataclasses.asdict(config.evaluation),
         "data_digest": data.fingerprint.digest,
         "versions": versions(),
-        "models": [{"stage": s, **found[s].summary} for s in found],
+        "models": [
+            {"stage": s, "model_sha256": file_digest(files[s]), **found[s].summary}
+            for s in found
+        ],
     }
 
 
@@ -54,6 +70,7 @@ def write_evaluation(
     model: keras.Model,
     introduction: str,
     origin: list[str],
+    trained_by: Mapping[str, StageConfig],
 ) -> dict[str, Path]:
     """Writes everything but TensorBoard's logs, and warns of failed checks.
 
@@ -67,6 +84,7 @@ def write_evaluation(
         model: the final model, as it was attacked.
         introduction: the report's first paragraph.
         origin: of data and model, as list items of the report.
+        trained_by: the last stage that trained each model; empty if it is not known.
 
     Returns:
         The figures by caption.
@@ -85,6 +103,7 @@ def write_evaluation(
         model,
         split,
         data.class_names,
+        trained_by,
     )
     write_report(destination, data.name, result, figures, introduction, origin)
     for line in warning_lines(found["final"].summary["checks"] or []):
@@ -107,9 +126,25 @@ def finished_result(
         return None
     result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
     # Earlier versions did not write down which images they attacked.
-    if result.get("data_digest", data.fingerprint.digest) != data.fingerprint.digest:
-        return None
-    return result if covers(result, config.evaluation, num_examples) else None
+    same = (
+        result.get("data_digest", data.fingerprint.digest) == data.fingerprint.digest
+        and (result.get("dataset"), result.get("seed"))
+        == (config.data.dataset, config.seed)
+        and all(_is_of(model, folder) for model in result["models"])
+    )
+    return result if same and covers(result, config.evaluation, num_examples) else None
+
+
+def _is_of(evaluated: dict[str, Any], folder: RunFolder) -> bool:
+    """Whether a model of robustness.json is the one that lies in the run folder."""
+    stage = evaluated["stage"]
+    path = folder.model_file if stage == "final" else folder.stage_model_file(stage)
+    if not path.is_file():
+        return False
+    if "model_sha256" in evaluated:
+        return evaluated["model_sha256"] == file_digest(path)
+    # Schema 1 does not say which model it was; it was there before its evaluation.
+    return path.stat().st_mtime <= folder.robustness_file.stat().st_mtime
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, EvaluationConfig, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
@@ -17,11 +17,12 @@ from supcon_tf.evaluation.journal import Journal, file_digest
 from supcon_tf.evaluation.model import evaluate, for_attacks
 from supcon_tf.evaluation.report import data_line, file_introduction, run_introduction
 from supcon_tf.evaluation.results import result_of, versions, write_evaluation
-from supcon_tf.evaluation.robustness import make_attack
+from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.files import write_text
+from supcon_tf.history import history_lines, history_of
+from supcon_tf.markdown import plain
 from supcon_tf.models import load_model
-from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.seen_images import part_in_training
 from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
@@ -53,13 +54,14 @@ def evaluate_run(
     destination = destination or folder
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source)
+    refuse_impossible_attacks(config.evaluation, config.seed, source)
     found = {}
     paths = finished_stages(folder, config)
     journal = _journal(destination, config, data, paths)
     for stage, path in paths.items():
         model = load_model(path)
         check_fits(model, data, str(path))
+        model = for_attacks(model, split)
         found[stage] = evaluate(
             model,
             split,
@@ -73,10 +75,11 @@ def evaluate_run(
             title=f"evaluate {stage}",
             journal=journal.within(stage),
         )
-    result = result_of(config, data, split, found)
+    result = result_of(config, data, split, found, paths)
+    history = history_of(folder, config)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
-        recipe = f"those of the run in {folder.path}"
+        recipe = f"those of the run in {plain(str(folder.path))}"
     figures = write_evaluation(
         destination,
         config,
@@ -84,9 +87,17 @@ def evaluate_run(
         split,
         result,
         found,
-        for_attacks(model),
-        run_introduction(config, result, part_in_training(folder, config, data)),
-        [data_line(data), *data.notes, f"flags of training: {recipe}"],
+        model,
+        run_introduction(
+            config, history, result, plain(part_in_training(folder, config, data))
+        ),
+        [
+            data_line(data),
+            *map(plain, data.notes),
+            *history_lines(history),
+            f"flags of training: {recipe}",
+        ],
+        {stage: _trained_by(config, stage) for stage in paths},
     )
     if destination.path == folder.path:
         log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
@@ -119,10 +130,10 @@ def evaluate_file(
     """
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source)
+    refuse_impossible_attacks(config.evaluation, config.seed, source)
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
-    model = for_attacks(_in_float32_throughout(model))
+    model = for_attacks(model, split)
     journal = _journal(destination, config, data, {"final": path})
     found = {
         "final": evaluate(
@@ -136,7 +147,7 @@ def evaluate_file(
             journal=journal,
         )
     }
-    result = result_of(config, data, split, found)
+    result = result_of(config, data, split, found, {"final": path})
     write_evaluation(
         destination,
         config,
@@ -146,7 +157,8 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), *data.notes, f"model: {path}"],
+        [data_line(data), *map(plain, data.notes), f"model: {plain(str(path))}"],
+        {},
     )
     write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
@@ -196,6 +208,10 @@ def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
     return {**stages, "final": folder.model_file}
 
 
+def _trained_by(config: Config, stage: str) -> StageConfig:
+    return config.pretrain if stage == "pretrain" else list(config.stages())[-1][1]
+
+
 def chosen_split(data: ImageData, config: Config) -> Split:
     """The images that `--split` and `--limit` choose."""
     settings = config.evaluation
@@ -227,30 +243,4 @@ def transfer_source(settings: EvaluationConfig, data: ImageData) -> keras.Model 
         )
     model = load_model(path)
     check_fits(model, data, f"--transfer_from={settings.transfer_from}")
-    return for_attacks(model)
-
-
-def _check_attacks(config: Config, source: keras.Model | None) -> None:
-    """Makes every attack once, so that none is refused after the others have run."""
-    settings = config.evaluation
-    for name in settings.attacks:
-        for epsilon in settings.epsilons:
-            try:
-                make_attack(name, epsilon, settings, config.seed, source)
-            except UserError as error:
-                raise UserError(f"--attacks={name}: {error}") from error
-
-
-def _in_float32_throughout(model: keras.Model) -> keras.Model:
-    """The model without reduced precision in any layer, whatever its own policy says.
-
-    A model whose layers were made under a global policy has no policy itself.
-    """
-    layers = [model]
-    for layer in layers:
-        layers += getattr(layer, "layers", [])
-    reduced = any(
-        layer.dtype_policy.compute_dtype != layer.dtype_policy.variable_dtype
-        for layer in layers
-    )
-    return with_dtype_policy(model, "float32") if reduced else model
+    return for_attacks(model, data.test)

@@ -1,4 +1,4 @@
-"""Cross-entropy as a part of the training objective."""
+"""Cross-entropy of softmax."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from supcon_tf.losses.base import Batch, BatchLoss, Term
 
 @keras.saving.register_keras_serializable(package="supcon_tf")
 class CrossEntropyLoss(BatchLoss):
-    """Mean softmax cross-entropy of logits (N, C) and integer labels.
+    """Mean softmax cross-entropy of logits and integer labels.
 
     Args:
         label_smoothing: share of each label that is spread evenly over all C classes,
@@ -19,6 +19,17 @@ class CrossEntropyLoss(BatchLoss):
 
     Raises:
         ValueError: unless `0 <= label_smoothing < 1`.
+
+    Call arguments: `y_true` (N,) or (N, 1) integers, `y_pred` (N, C) logits.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    loss = CrossEntropyLoss()
+    loss(np.array([0, 2]), np.random.rand(2, 3))
+    ```
 
     Reference:
         Smoothing: Szegedy et al. 2016, arXiv 1512.00567, section 7.

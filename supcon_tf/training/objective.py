@@ -2,12 +2,12 @@
 
 from supcon_tf.config import AdversaryConfig, LossConfig, StageConfig
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
 from supcon_tf.losses.base import BatchLoss
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.training.adversary import Adversary
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class StageTrainer:
         self.step = training_step(model, workers, self.average)
         held_out = data.validation if workers.is_chief else None
         self.validate = validation(model, held_out, config.batch_size)
+        self.judge: Callable[[Callable[[], None]], float] | None = None
         if self.best is not None and held_out is not None:
             self.judge = robust_accuracy(
                 model,
@@ -186,7 +188,7 @@ class StageTrainer:
 
         found = self.validate(stop_between_batches)
         epoch = self.position.epoch + 1
-        if self.best is not None and self.workers.is_chief:
+        if self.best is not None and self.judge is not None:
             accuracy = self.judge(stop_between_batches)
             found["robust_accuracy"] = accuracy
             self.best.record(epoch, accuracy)
@@ -228,9 +230,8 @@ class StageTrainer:
             self.projector.write(label, classifier_trained=trained)
 
     def _progress(self) -> Progress:
-        self.folder.keep_metrics_before(self.name, self.position.epoch)
         before = 0 if self.name == "pretrain" else self.config.pretrain.epochs
-        return Progress(
+        progress = Progress(
             self.name,
             self.settings.epochs,
             self.steps,
@@ -240,6 +241,8 @@ class StageTrainer:
             before * self.steps,
             self.config.log_format,
         )
+        progress.go_on(self.position.epoch)
+        return progress
 
     def _prepare(self) -> list[keras.Variable]:
         """Compiles the model for the stage; returns all that changes in training."""

@@ -66,7 +66,10 @@ class TrainingState:
         """
         workers = self._workers
         specs = [
-            ArraySpec(tuple(v.shape), v.dtype, _is_sum(v)) for v in self._variables
+            ArraySpec(
+                tuple(v.shape), keras.backend.standardize_dtype(v.dtype), _is_sum(v)
+            )
+            for v in self._variables
         ]
         found = workers.on_chief(lambda: self.checkpoints.read(specs))
         if not workers.chief_says(found is not None):

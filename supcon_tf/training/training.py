@@ -12,6 +12,7 @@ from supcon_tf.data import ImageData
 from supcon_tf.data.pipeline import refuse_batches
 from supcon_tf.errors import UserError
 from supcon_tf.files import publish, temporary_beside
+from supcon_tf.history import pretrained_file, record_origin
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
@@ -41,6 +42,7 @@ def train(
     workers.on_chief(lambda: folder.begin(config, data.fingerprint))
     if model is None:
         return
+    workers.on_chief(lambda: record_origin(folder, config))
     projector = None
     if config.projector.projector_images > 1 and workers.is_chief:
         projector = SnapshotWriter(
@@ -74,6 +76,7 @@ def _first_model(
 ) -> ContrastiveClassifier:
     """The model before its first step, on every worker."""
     refuse_batches(data.train, config.batch_size, config.classes_per_batch)
+    _refuse_unguarded_adversary(config, data)
     mean, std = data.channel_statistics()
     # A channel that never changes would be divided by 0; one grey level is less still.
     std = np.maximum(std, 1 / 255)
@@ -91,7 +94,7 @@ def _first_model(
     if config.init_from:
         workers.on_chief(
             lambda: _copy_weights(
-                load_model(_pretrained_file(config.init_from)),
+                load_model(pretrained_file(config.init_from)),
                 model,
                 f"--init_from={config.init_from}",
             )
@@ -100,14 +103,14 @@ def _first_model(
     return model
 
 
-def _pretrained_file(run_dir: str) -> str:
-    other = RunFolder(run_dir)
-    for path in (other.stage_model_file("pretrain"), other.model_file):
-        if path.exists():
-            return str(path)
-    raise UserError(
-        f"--init_from must be a run folder with a pretrained model. Received: {run_dir}"
-    )
+def _refuse_unguarded_adversary(config: Config, data: ImageData) -> None:
+    for name, stage in config.stages():
+        if stage.adversary != "none" and data.validation is None:
+            raise UserError(
+                f"--{name}_adversary needs validation images, which tell when it "
+                "overfits: --validation_share must be above 0. "
+                f"Received: {config.data.validation_share:g}"
+            )
 
 
 def _resume_from(finished: Path, model: ContrastiveClassifier) -> None:

@@ -1,7 +1,9 @@
 """The accuracy table agrees, image by image, with attacking by hand."""
 
+import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,9 +11,11 @@ from supcon_tf.attacks import FGSM, PGD
 from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation import evaluate
 from supcon_tf.evaluation import robustness as robustness_module
 from supcon_tf.evaluation.robustness import make_attack, measure_robustness
 from supcon_tf.evaluation.statistics import wilson_interval
+from supcon_tf.models.build import with_dtype_policy
 
 CONFIG = EvaluationConfig(
     attacks=("fgsm", "pgd", "noise"), epsilons=(8.0, 40.0), pgd_steps=4
@@ -108,18 +112,12 @@ def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
     """Also the second one: nothing is carried from one epsilon to another."""
     seen = []
 
-    def spying(name, epsilon, *arguments):
-        attack = make_attack(name, epsilon, *arguments)
-        inner = attack.survivors
+    def spying(self, model, images, labels, *, indices, **keywords):
+        seen.append((round(255 * self.epsilon, 6), indices.tolist()))
+        return inner(self, model, images, labels, indices=indices, **keywords)
 
-        def survivors(model, images, labels, *, indices):
-            seen.append((epsilon, indices.tolist()))
-            return inner(model, images, labels, indices=indices)
-
-        attack.survivors = survivors
-        return attack
-
-    monkeypatch.setattr(robustness_module, "make_attack", spying)
+    inner = PGD.survivors
+    monkeypatch.setattr(PGD, "survivors", spying)
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0, 8.0), pgd_steps=2)
     outcomes = measure_robustness(honest, split, config).outcomes
     correct = np.flatnonzero(outcomes["clean"]).tolist()
@@ -131,6 +129,23 @@ def test_the_order_and_the_company_of_epsilons_change_nothing(honest, split, mea
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0,), pgd_steps=4)
     alone = measure_robustness(honest, split, config, seed=3).outcomes["pgd@40"]
     np.testing.assert_array_equal(alone, measured.outcomes["pgd@40"])
+
+
+def test_the_model_is_compiled_once_for_all_epsilons(honest, split):
+    class Counting(keras.Model):
+        calls = 0
+
+        def call(self, images, training=False):
+            Counting.calls += 1
+            return honest(images, training=training)
+
+    counted = []
+    for epsilons in ((8.0,), (8.0, 16.0, 40.0)):
+        config = dataclasses.replace(CONFIG, epsilons=epsilons)
+        Counting.calls = 0
+        measure_robustness(Counting(), split, config)
+        counted.append(Counting.calls)
+    assert counted[0] == counted[1]
 
 
 def test_chunks_of_images_change_nothing(honest, split, measured, monkeypatch):
@@ -158,8 +173,39 @@ def test_every_name_of_the_command_line_is_an_attack(name, other_honest):
 
 
 def test_transfer_needs_a_source():
-    with pytest.raises(ValueError, match="source"):
+    with pytest.raises(UserError, match="needs a source model"):
         make_attack("transfer", 8.0, EvaluationConfig())
+
+
+def test_an_attack_that_there_is_not_is_no_other_one():
+    with pytest.raises(UserError, match=r"must be one of fgsm, .* Received: 'pdg'"):
+        make_attack("pdg", 8.0, EvaluationConfig())
+
+
+def test_what_can_not_be_attacked_is_refused_before_anything_is(honest, split):
+    for settings, message in (
+        ({"attacks": ("fgsm", "transfer")}, "--attacks=transfer: it needs a source"),
+        ({"attacks": ("fgsm", "square"), "norm": "l2"}, "--attacks=square: .*linf"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(lambda images: 1 / 0, split, EvaluationConfig(**settings))
+
+
+def test_foreign_models_are_attacked_as_they_are_but_in_full_precision(split):
+    """Whatever the layers compute in, and whatever they keep beside their weights."""
+    normalization = keras.layers.Normalization()
+    normalization.adapt(split.images.astype(np.float32) / 255)
+    layers = [normalization, keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    reduced = with_dtype_policy(model, "mixed_float16")
+    settings = EvaluationConfig(epsilons=(2.0, 8.0), checks_limit=0)
+    full, half = (evaluate(m, split, settings) for m in (model, reduced))
+    images = split.images.astype(np.float32) / 255
+    clean = (predicted(model, images) == split.labels).mean()
+    for found in (full, half):
+        assert found.summary["clean_accuracy"] == clean
+    for name, outcome in full.outcomes.items():
+        np.testing.assert_array_equal(outcome, half.outcomes[name])
 
 
 def test_square_in_l2_is_refused():

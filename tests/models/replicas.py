@@ -9,6 +9,8 @@ import contextlib
 import functools
 import pickle
 import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,15 +18,17 @@ import tensorflow as tf
 
 from supcon_tf.distribution import Batch
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
 from supcon_tf.models.layers import BatchNormalization
 from supcon_tf.training.adversary import Adversary
 from supcon_tf.training.averaging import WeightAverage
+from supcon_tf.training.checkpoint import Checkpoints, Position
+from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
 from supcon_tf.workers import Workers
 
@@ -69,7 +73,8 @@ class Trainer:
         keras.utils.set_random_seed(0)
         with self.workers.strategy.scope():
             self.model = ContrastiveClassifier(encoder(dtype), 4, 8, dtype=dtype)
-            self.weights = {name: tf.Variable(0.0, dtype=dtype) for name in LOSSES}
+            full = keras.DTypePolicy(dtype).variable_dtype
+            self.weights = {name: tf.Variable(0.0, dtype=full) for name in LOSSES}
             losses = {name: (self.weights[name], LOSSES[name]) for name in LOSSES}
             optimizer = keras.optimizers.SGD(RATE, momentum=0.9, nesterov=True)
             self.model.compile(
@@ -89,9 +94,7 @@ class Trainer:
         for name, variable in self.weights.items():
             variable.assign(weights.get(name, 0.0))
         if views not in self.steps:
-            self.steps[views] = training_step(
-                self.model, self.workers, self.average
-            )
+            self.steps[views] = training_step(self.model, self.workers, self.average)
         rng = np.random.default_rng(1)
         metrics, gradient = [], None
         for _ in range(steps):
@@ -158,6 +161,96 @@ def without_gather():
         contrastive_classifier.global_batch = original
 
 
+def on_plain_keras(counts):
+    """A step of a Keras model compiled with each loss: loss and weights.
+
+    Beside them, under "expected", those of a step on the mean of the replicas' losses.
+    """
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    inputs = np.random.default_rng(0).random((16, 6), np.float32)
+    labels = np.arange(16) % 4
+    found = {}
+    for replicas in counts:
+        for name, loss in {**LOSSES, "keras": cross_entropy}.items():
+            keras.utils.set_random_seed(0)
+            with strategy_of(replicas).scope():
+                model = keras.Sequential([keras.Input([6]), keras.layers.Dense(4)])
+                model.compile(keras.optimizers.SGD(1.0), loss)
+            start = [tf.Variable(value) for value in model.get_weights()]
+            history = model.fit(inputs, labels, 16, shuffle=False, verbose=0).history
+            found[replicas, name] = [history["loss"][0], *model.get_weights()]
+            with tf.GradientTape() as tape:
+                outputs = tf.matmul(inputs, start[0]) + start[1]
+                shares = np.split(labels, replicas), tf.split(outputs, replicas)
+                mean = tf.add_n(list(map(loss, *shares))) / replicas
+            gradients = tape.gradient(mean, start)
+            weights = [(v - g).numpy() for v, g in zip(start, gradients, strict=True)]
+            found["expected", replicas, name] = [mean.numpy(), *weights]
+    return found
+
+
+def batches(count):
+    rng = np.random.default_rng(2)
+    for _ in range(count):
+        images = rng.random((16, SIZE, SIZE, 3), np.float32)
+        yield tf.constant(images), tf.constant(rng.permutation(np.arange(16) % 4))
+
+
+def resumed():
+    """Metrics and variables of a run on 2 replicas, and of one stopped on its way."""
+    trainer = Trainer(2, small_network, "float32")
+    for name, weight in WEIGHTS["pretrain"].items():
+        trainer.weights[name].assign(weight)
+    metrics = [v for metric in trainer.model.metrics for v in metric.variables]
+    variables = [*trainer.state, *metrics]
+    step = training_step(trainer.model, trainer.workers)
+
+    def ten_steps():
+        found = [step(batch, False)[0] for batch in batches(10)]
+        return found, [v.numpy() for v in variables]
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), {}, 1, 20)
+        state = TrainingState(variables, checkpoints, trainer.workers)
+        ten_steps()
+        state.save(Position(0, 10))
+        whole = ten_steps()
+        for variable in variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+        assert state.restore() == Position(0, 10)
+        return whole, ten_steps()
+
+
+def overflow():
+    """Weights before and after, and loss scales, of float16 steps on 2 replicas.
+
+    The second replica's images are so bright that its gradients overflow; those of the
+    last step are not.
+    """
+    trainer = Trainer(2, dense_network, "mixed_float16")
+    step = training_step(trainer.model, trainer.workers)
+    trainer.weights["cross_entropy"].assign(1.0)
+    found = []
+    for bright in (300.0, 0.1):
+        before = trainer.model.get_weights()
+        images = np.full((16, SIZE, SIZE, 3), 0.1, np.float32)
+        images[8:] = bright
+        step((tf.constant(images), tf.constant(np.arange(16) % 4)), False)
+        scale = trainer.model.optimizer.dynamic_scale
+        parts = trainer.workers.strategy.experimental_local_results(scale.value)
+        scales = [float(part) for part in parts]
+        found.append((before, trainer.model.get_weights(), scales))
+    return found
+
+
+def dense_network(dtype):
+    inputs = keras.Input((SIZE, SIZE, 3))
+    features = keras.layers.Flatten(dtype=dtype)(inputs)
+    features = keras.layers.Dense(8, dtype=dtype)(features)
+    features = keras.layers.Activation("linear", dtype="float32")(features)
+    return keras.Model(inputs, features)
+
+
 def refusals():
     """What `compile` and `fit` say to what they can't do on 2 replicas."""
     cases = {
@@ -166,15 +259,16 @@ def refusals():
         "gradient_accumulation_steps": ({"gradient_accumulation_steps": 2}, {}, 32),
         "nothing": ({}, {}, 32),
         "an uneven batch": ({}, {}, 31),
+        "no label": ({}, {}, 32),
     }
     return {
-        (name, inside): refusal(*case, inside)
+        (name, inside): refusal(*case, inside, 99 if name == "no label" else 0)
         for name, case in cases.items()
         for inside in (True, False)
     }
 
 
-def refusal(for_optimizer, for_compile, count, inside):
+def refusal(for_optimizer, for_compile, count, inside, first_label):
     """None, or kind and text of the error; `inside`: compiled in the scope."""
     strategy = strategy_of(2)
     with strategy.scope():
@@ -182,6 +276,7 @@ def refusal(for_optimizer, for_compile, count, inside):
         optimizer = keras.optimizers.SGD(RATE, **for_optimizer)
     images = np.zeros((count, SIZE, SIZE, 3), np.float32)
     labels = np.arange(count) % 4
+    labels[0] = first_label
     losses = {name: (1.0, LOSSES[name]) for name in ("cross_entropy", "supcon")}
     try:
         with strategy.scope() if inside else contextlib.nullcontext():
@@ -199,11 +294,14 @@ def main():
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
     tf.config.set_logical_device_configuration(cpu, parts)
     outcomes = {"resnet": on_resnet((1, 2) if replicas == 2 else (replicas,))}
+    outcomes["plain"] = on_plain_keras((1, 2) if replicas == 2 else (replicas,))
     if replicas == 2:
         outcomes["layers"] = on_three_layers((1, 2))
         outcomes["attacked"] = under_attack((1, 2))
         outcomes["alone"] = without_gather()
         outcomes["refusals"] = refusals()
+        outcomes["resumed"] = resumed()
+        outcomes["overflow"] = overflow()
     with open(file, "wb") as target:
         pickle.dump(outcomes, target)
 

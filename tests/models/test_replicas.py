@@ -99,6 +99,30 @@ def test_losses_that_compare_no_pairs_need_no_gather(on_two, objective):
     assert_equal(one, alone, 1e-5, metrics=("loss", objective))
 
 
+def assert_plain_losses_are_means_over_replicas(found, replicas):
+    for name in ("cross_entropy", "keras", "supcon", "margin", "hinge"):
+        pairs = zip(
+            found[replicas, name], found["expected", replicas, name], strict=True
+        )
+        for value, expected in pairs:
+            np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+    # That of Keras, which compares no pairs, is the same on any number of replicas.
+    for value, expected in zip(
+        found[replicas, "cross_entropy"], found[replicas, "keras"], strict=True
+    ):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_plain_keras_loss_is_the_mean_over_one_or_two_replicas(on_two):
+    for replicas in (1, 2):
+        assert_plain_losses_are_means_over_replicas(on_two["plain"], replicas)
+
+
+@pytest.mark.slow
+def test_a_plain_keras_loss_is_the_mean_over_four_replicas(on_four):
+    assert_plain_losses_are_means_over_replicas(on_four["plain"], 4)
+
+
 @pytest.mark.parametrize("inside", [True, False], ids=["compile", "first step"])
 @pytest.mark.parametrize(
     ("argument", "message"),
@@ -120,6 +144,29 @@ def test_replicas_with_unequal_shares_are_refused(on_two):
     assert "all replicas must hold equally many images" in text
 
 
+def test_a_label_that_is_none_on_one_replica_stops_both(on_two):
+    kind, text = on_two["refusals"]["no label", True]
+    assert kind == "InvalidArgumentError"
+    assert "y_true must be integers from 0" in text
+
+
 def test_fit_works_on_two_replicas(on_two):
     assert on_two["refusals"]["nothing", True] is None
     assert on_two["refusals"]["nothing", False] is None
+
+
+def test_a_run_that_was_stopped_has_the_metrics_of_a_whole_one(on_two):
+    """To the last bit: each replica goes on with its own part of the sums."""
+    (whole, state), (again, same) = on_two["resumed"]
+    assert again == whole
+    for value, other in zip(state, same, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+def test_a_step_that_overflows_on_the_second_replica_is_skipped_on_both(on_two):
+    (before, after, scales), (_, later, same_scales) = on_two["overflow"]
+    assert scales == same_scales == [2.0**14, 2.0**14]
+    for value, same in zip(before, after, strict=True):
+        np.testing.assert_array_equal(value, same)
+    assert all(np.isfinite(value).all() for value in later)
+    assert not np.array_equal(after[0], later[0])

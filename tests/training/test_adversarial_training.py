@@ -125,7 +125,6 @@ def test_without_an_adversary_the_average_is_the_model(small_config, tmp_path):
 
 def test_adversaries_without_what_they_need_are_refused(small_config):
     for flags, words in (
-        ({"validation_share": 0.0}, "--validation_share must be above 0"),
         (
             {"finetune_cross_entropy_weight": 0.0},
             "--finetune_adversary follows the classifier",
@@ -136,6 +135,13 @@ def test_adversaries_without_what_they_need_are_refused(small_config):
     ):
         with pytest.raises(UserError, match=words):
             small_config(**{**FLAGS, **flags})
+
+
+def test_adversaries_without_validation_images_are_refused(small_config, tmp_path):
+    config = small_config(**FLAGS, validation_share=0.0)
+    with pytest.raises(UserError, match="--validation_share must be above 0"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_recipes_differ_by_what_they_say():

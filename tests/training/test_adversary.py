@@ -91,9 +91,7 @@ def test_advance_follows_each_formula(images):
                 # 75 values an image: the 33 smallest stay.
                 least = np.sort(flat, axis=1)[:, 33].reshape(-1, 1, 1, 1)
                 moved[np.abs(np.nan_to_num(gradient)) < least] = 0
-            expected = np.clip(
-                start + size * moved, images - EPSILON, images + EPSILON
-            )
+            expected = np.clip(start + size * moved, images - EPSILON, images + EPSILON)
         found = adversary.advance(images, start, gradient).numpy()
         np.testing.assert_allclose(
             found[2:], np.clip(expected, 0, 1)[2:], atol=1e-6, err_msg=method

@@ -30,9 +30,14 @@ def test_values_come_back_after_an_error():
     variable = keras.Variable([1.0])
     average = WeightAverage([variable], 0.9)
     variable.assign([5.0])
-    with pytest.raises(KeyError), average.in_place():
-        assert variable.numpy() == 1
-        raise KeyError
+
+    def fail():
+        with average.in_place():
+            assert variable.numpy() == 1
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert variable.numpy() == 5
 
 

@@ -52,10 +52,10 @@ def tf_config(index, ports):
 class Worker:
     """A process of `train.py`, whose output is collected as it comes."""
 
-    def __init__(self, *words, **environment):
+    def __init__(self, *words, cwd=REPOSITORY, **environment):
         self.process = subprocess.Popen(
-            [sys.executable, "train.py", *words],
-            cwd=REPOSITORY,
+            [sys.executable, str(REPOSITORY / "train.py"), *words],
+            cwd=cwd,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -92,6 +92,7 @@ def pair(folder):
         Worker(*MULTI, f"--run_dir={path}", TF_CONFIG=tf_config(index, ports))
         for index, path in enumerate(folders)
     ]
+    workers[0].port = ports[0]
     try:
         yield workers
     finally:
@@ -108,13 +109,28 @@ def wait_until(condition, worker):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a whole run of two workers, and what each of them printed."""
+def attended(tmp_path_factory):
+    """A whole run of two workers, and how a third process that came to it ended.
+
+    It believes to be worker 1, on a machine of its own.
+    """
     folder = tmp_path_factory.mktemp("pair") / "run"
     with pair(folder) as workers:
+        chief = workers[0]
+        wait_until(lambda: chief.has_said("batch: "), chief)
+        intruder = Worker(
+            *(*MULTI, f"--run_dir={folder}-intruder", "--worker_timeout=1"),
+            TF_CONFIG=tf_config(1, [chief.port, *free_ports(1)]),
+        )
         ends = [worker.end() for worker in workers]
     assert [code for code, _ in ends] == [0, 0], ends
-    return folder, workers
+    return folder, workers, intruder.end()
+
+
+@pytest.fixture(scope="module")
+def trained(attended):
+    """The folder of a whole run of two workers, and what each of them printed."""
+    return attended[:2]
 
 
 def last_state(folder, stage):
@@ -147,6 +163,57 @@ def test_only_the_chief_writes_and_reports(trained):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert chief.has_said("batch: 32 images, 16 on each of 2 replicas")
     assert second.output == []
+
+
+@pytest.mark.slow
+def test_a_process_in_the_place_of_a_worker_at_work_ends_alone(attended):
+    _, (chief, _), end = attended
+    assert end == (
+        1,
+        f"error: no answer from worker 127.0.0.1:{chief.port} (where a run is at work "
+        "already, or another program) within 1 s (--worker_timeout): start all "
+        "workers, with the same cluster",
+    )
+
+
+@pytest.mark.slow
+def test_workers_may_become_more_and_fewer(trained, tmp_path):
+    """One, two, three and one again end as one alone; others don't see --init_from."""
+    with_start, without = tmp_path / "chief", tmp_path / "others"
+    with_start.mkdir()
+    without.mkdir()
+    (with_start / "start").symlink_to(trained[0])
+    words = [
+        *(*FLAGS, "--init_from=start", "--batch_size=30"),
+        *("--pretrain_epochs=0", "--finetune_epochs=2"),
+    ]
+    alone = Worker(*words, f"--run_dir={tmp_path / 'alone'}", cwd=with_start)
+    assert alone.end()[0] == 0
+    folder = tmp_path / "run"
+    logs = folder / "tensorboard/finetune"
+    for place, count in enumerate((1, 2, 3, 1)):
+        ports, begun = free_ports(count), len(list(logs.glob("events*")))
+        workers = [
+            Worker(
+                *(*words, f"--run_dir={folder}"),
+                *(["--strategy=multi_worker"] if count > 1 else []),
+                cwd=without if index else with_start,
+                TF_CONFIG=tf_config(index, ports),
+            )
+            for index in range(count)
+        ]
+        last = place == 3
+        if not last:
+            # While the first step is built, for seconds.
+            wait_until(lambda n=begun: len(list(logs.glob("events*"))) > n, workers[0])
+            workers[-1].process.send_signal(signal.SIGTERM)
+        ends = [worker.end() for worker in workers]
+        assert [code for code, _ in ends] == [0 if last else 143] * count, ends
+    assert_same_end(tmp_path / "alone", folder, 1e-8, ["finetune"])
+    runs = RunFolder(tmp_path / "alone").metrics(), RunFolder(folder).metrics()
+    for line, same in zip(*runs, strict=True):
+        for name in ("loss", "cross_entropy", "margin", "accuracy", "val_accuracy"):
+            assert line[name] == pytest.approx(same[name], abs=1e-8)
 
 
 def assert_lost(worker):

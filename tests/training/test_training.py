@@ -1,3 +1,4 @@
+import collections
 import json
 import math
 import os
@@ -9,14 +10,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import (
+    LegacyEventFileLoader,
+)
 
 from supcon_tf.data import load
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.history import history_of
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.checkpoint import Position
 from supcon_tf.training.health import refuse_nonfinite, warn_of_divergence
+from supcon_tf.training.state import TrainingState
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.training.training import train
 from supcon_tf.workers import Workers
@@ -313,6 +319,10 @@ def test_init_from_starts_at_the_pretrained_weights(finished, tmp_path, small_co
     # The second stage of the other run, from the same weights in the same order.
     for one, same in zip(weights(folder), weights(other), strict=True):
         np.testing.assert_array_equal(one, same)
+    # Where they came from is kept, whatever becomes of the first run.
+    assert (tmp_path / "init_from.json").is_file()
+    begun = history_of(other, other.config())["init_from"]
+    assert (begun["run"], list(begun["recipe"])) == (str(folder.path), ["pretrain"])
 
 
 def test_init_from_another_width_is_refused(finished, tmp_path):
@@ -353,3 +363,37 @@ def test_json_log_is_one_object_an_epoch(small_config, tmp_path, capsys):
     run(small_config(log_format="json", pretrain_epochs=0), tmp_path)
     lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("{")]
     assert [json.loads(x)["epoch"] for x in lines] == [1]
+
+
+def steps_in_tensorboard(folder):
+    """Of each scalar: the steps that it has a value for."""
+    steps = collections.defaultdict(list)
+    for path in folder.tensorboard.rglob("events.out*"):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                steps[path.parent.name, value.tag].append(event.step)
+    return {name: sorted(found) for name, found in steps.items()}
+
+
+def test_an_epoch_that_is_run_again_is_written_once(
+    finished, tmp_path, small_config, monkeypatch
+):
+    """The process ends between the epoch's line and its checkpoint."""
+    whole, config = finished
+    save, ended = TrainingState.save, []
+
+    def killed(self, position):
+        if position == Position(2) and not ended:
+            ended.append(position)
+            raise KeyboardInterrupt
+        save(self, position)
+
+    monkeypatch.setattr(TrainingState, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path)
+    assert [line["epoch"] for line in RunFolder(tmp_path).metrics()] == [1, 2]
+    again = run(config, tmp_path)
+    assert [line["epoch"] for line in again.metrics()] == [1, 2, 1]
+    steps = steps_in_tensorboard(again)
+    assert steps == steps_in_tensorboard(whole)
+    assert len(steps["pretrain", "epoch/loss"]) == 2
