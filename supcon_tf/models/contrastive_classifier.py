@@ -13,12 +13,13 @@ from supcon_tf.distribution import (
 )
 from supcon_tf.labels import as_labels, nan_unless
 from supcon_tf.models.metrics import nearest_has_same_label
-from supcon_tf.models.objective import Objective, compiled_objective
+from supcon_tf.models.objective import ABNORMAL, Objective, compiled_objective
 from supcon_tf.models.precision import at_least_float32
 from supcon_tf.models.replicas import (
     overflow_everywhere,
     refuse_what_replicas_cannot,
 )
+from supcon_tf.models.views import Views, adversarial_views, views_of
 
 INPUTS = ("features", "projection")
 
@@ -163,6 +164,7 @@ class ContrastiveClassifier(keras.Model):
         optimizer: Any,
         losses: Mapping[str, tuple[float, Any]],
         weight_decay: float = 0.0,
+        adversary: Any = None,
         **kwargs: Any,
     ) -> None:
         """Sets what `fit` minimises.
@@ -171,6 +173,9 @@ class ContrastiveClassifier(keras.Model):
             optimizer: Keras optimizer.
             losses: for each part its weight and its loss from `supcon_tf.losses`.
             weight_decay: L2 on all kernels, added to the gradient.
+            adversary: a `supcon_tf.training.adversary.Adversary`, on whose images the
+                model is then trained; the metric `abnormal` is the share of them that
+                have a lower loss than the noisy image that they were made of.
             **kwargs: see `keras.Model.compile`. `metrics` are given labels and logits;
                 `loss`, `loss_weights` and `weighted_metrics` are not taken.
 
@@ -181,7 +186,7 @@ class ContrastiveClassifier(keras.Model):
                 `gradient_accumulation_steps`.
         """
         dtype = self._head_dtype
-        objective = compiled_objective(losses, weight_decay, kwargs, dtype)
+        objective = compiled_objective(losses, weight_decay, adversary, kwargs, dtype)
         super().compile(optimizer=optimizer, **kwargs)
         refuse_what_replicas_cannot(self)
         self._objective = objective
@@ -211,9 +216,18 @@ class ContrastiveClassifier(keras.Model):
         # Again, since `compile` may have been called outside the strategy's scope.
         refuse_what_replicas_cannot(self)
         images, labels, are_labels = self._samples(data)
-        with tf.GradientTape() as tape:
-            outputs = self.outputs_of(images, training=True)
-            losses = self._loss_and_parts(labels, outputs, are_labels)
+        adversary = self._objective.adversary
+        with tf.GradientTape(persistent=adversary is not None) as tape:
+            if adversary is None:
+                outputs = self.outputs_of(images, training=True)
+                views = views_of(labels, self.contrastive_input, outputs)
+            else:
+                pairs = self._objective.compares_pairs
+                views, fell = adversarial_views(
+                    self, adversary, images, labels, tape, pairs
+                )
+                self._objective.means[ABNORMAL].update_state(fell)
+            losses = self._loss_and_parts(views, are_labels)
             objective = losses["loss"] + self._weight_decay(losses["loss"].dtype)
             objective = self.optimizer.scale_loss(objective)
         variables = self.trainable_variables
@@ -225,14 +239,15 @@ class ContrastiveClassifier(keras.Model):
         gradients = tape.gradient(objective, variables)
         gradients = overflow_everywhere(gradients, self.optimizer)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._update_metrics(labels, outputs, losses)
+        return self._update_metrics(views, losses)
 
     def test_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """Losses and metrics of one batch, without training."""
         images, labels, are_labels = self._samples(data)
         outputs = self.outputs_of(images, training=False)
-        losses = self._loss_and_parts(labels, outputs, are_labels)
-        return self._update_metrics(labels, outputs, losses)
+        views = views_of(labels, self.contrastive_input, outputs)
+        losses = self._loss_and_parts(views, are_labels)
+        return self._update_metrics(views, losses)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.export`, of a model that was never called too."""
@@ -257,17 +272,13 @@ class ContrastiveClassifier(keras.Model):
         return images, refuse_uneven_replicas(labels), are_labels
 
     def _loss_and_parts(
-        self,
-        labels: tf.Tensor,
-        outputs: dict[str, tf.Tensor],
-        are_labels: tf.Tensor,
+        self, views: Views, are_labels: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """This replica's share of the loss and of its parts; those of all add up."""
-        embeddings = outputs[self.contrastive_input]
         batch = None
         if self._objective.compares_pairs:
-            batch = global_batch(embeddings, labels)
-        parts = self._objective.shares(labels, outputs["logits"], embeddings, batch)
+            batch = global_batch(views.embeddings, views.embedding_labels)
+        parts = self._objective.shares(views, batch)
         loss = self._objective.weighted_sum(parts)
         # Regularizers and `add_loss`, the same on each replica.
         for extra in self.losses:
@@ -284,22 +295,19 @@ class ContrastiveClassifier(keras.Model):
         return self._objective.weight_decay / num_replicas() * tf.add_n(squares)
 
     def _update_metrics(
-        self,
-        labels: tf.Tensor,
-        outputs: dict[str, tf.Tensor],
-        losses: dict[str, tf.Tensor],
+        self, views: Views, losses: dict[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        means, count = self._objective.means, tf.shape(labels)[0]
+        means, count = self._objective.means, tf.shape(views.labels)[0]
         for name, share in losses.items():
             # Keras averages over replicas what adds up over them.
             means[name].update_state(share * num_replicas(), sample_weight=count)
-        correct = tf.argmax(outputs["logits"], axis=1) == labels
+        correct = tf.argmax(views.logits, axis=1) == views.labels
         means["accuracy"].update_state(correct)
         same, has_positive = nearest_has_same_label(
-            outputs[self.contrastive_input], labels
+            views.embeddings, views.embedding_labels
         )
         means["contrastive_accuracy"].update_state(same, has_positive)
-        return self.compute_metrics(None, labels, outputs["logits"])
+        return self.compute_metrics(None, views.labels, views.logits)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -10,8 +10,10 @@ import keras
 import tensorflow as tf
 
 from supcon_tf.distribution import Batch, sum_over_replicas
+from supcon_tf.models.views import Views
 
 REPORTED = ("loss", "accuracy", "contrastive_accuracy")
+ABNORMAL = "abnormal"
 
 
 @dataclass(frozen=True)
@@ -24,33 +26,26 @@ class Objective:
     parts: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     weight_decay: float = 0.0
     means: Mapping[str, keras.metrics.Mean] = field(default_factory=dict)
+    adversary: Any = None
 
     @property
     def compares_pairs(self) -> bool:
         """Whether a part of the loss compares the samples of the global batch."""
         return any(loss.pairwise for _, loss in self.parts.values())
 
-    def shares(
-        self,
-        labels: tf.Tensor,
-        logits: tf.Tensor,
-        embeddings: tf.Tensor,
-        batch: Batch | None,
-    ) -> dict[str, tf.Tensor]:
+    def shares(self, views: Views, batch: Batch | None) -> dict[str, tf.Tensor]:
         """This replica's share of each part; the shares of all replicas add up.
 
         Args:
-            labels: (N,) int64.
-            logits: (N, C).
-            embeddings: (N, D), the anchors.
+            views: logits, and the embeddings that are the anchors.
             batch: what they are compared with.
         """
         shares = {}
         for name, (_, loss) in self.parts.items():
             if loss.pairwise:
-                terms = loss.terms(labels, embeddings, batch)
+                terms = loss.terms(views.embedding_labels, views.embeddings, batch)
             else:
-                terms = loss.terms(labels, logits)
+                terms = loss.terms(views.labels, views.logits)
             shares[name] = tf.add_n([_share(*term) for term in terms])
         return shares
 
@@ -62,6 +57,7 @@ class Objective:
 def compiled_objective(
     losses: Mapping[str, tuple[Any, Any]],
     weight_decay: float,
+    adversary: Any,
     arguments: Mapping[str, Any],
     dtype: str,
 ) -> Objective:
@@ -70,6 +66,7 @@ def compiled_objective(
     Args:
         losses: for each part its weight and its loss.
         weight_decay: 0 or more.
+        adversary: makes the images that are trained on; or None.
         arguments: the others, for `keras.Model.compile`.
         dtype: of the metrics.
 
@@ -93,11 +90,17 @@ def compiled_objective(
     if not 0 <= weight_decay < math.inf:
         raise ValueError(f"weight_decay must be 0 or more. Received: {weight_decay}")
     metrics = keras.tree.flatten(arguments.get("metrics") or [])
-    _refuse_taken_names(losses, REPORTED)
-    _refuse_taken_names(map(_name_of, metrics), [*REPORTED, *losses])
-    names = ("loss", *losses, "accuracy", "contrastive_accuracy")
+    if adversary is not None and not hasattr(adversary, "advance"):
+        raise ValueError(
+            "adversary must be a supcon_tf.training.adversary.Adversary. "
+            f"Received: {adversary!r}"
+        )
+    reported = REPORTED if adversary is None else (*REPORTED, ABNORMAL)
+    _refuse_taken_names(losses, reported)
+    _refuse_taken_names(map(_name_of, metrics), [*reported, *losses])
+    names = ("loss", *losses, *reported[1:])
     means = {name: keras.metrics.Mean(name=name, dtype=dtype) for name in names}
-    return Objective(dict(losses), weight_decay, means)
+    return Objective(dict(losses), weight_decay, means, adversary)
 
 
 def _refuse_wrong_part(name: str, part: Any) -> None:

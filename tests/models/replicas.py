@@ -25,6 +25,8 @@ from supcon_tf.losses import (
 )
 from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
 from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.training.adversary import Adversary
+from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
@@ -66,7 +68,7 @@ def small_network(dtype):
 class Trainer:
     """A model whose loss weights are variables, so that it is traced once for all."""
 
-    def __init__(self, replicas, encoder, dtype):
+    def __init__(self, replicas, encoder, dtype, adversary=None):
         self.workers = Workers(strategy_of(replicas))
         keras.utils.set_random_seed(0)
         with self.workers.strategy.scope():
@@ -75,9 +77,13 @@ class Trainer:
             self.weights = {name: tf.Variable(0.0, dtype=full) for name in LOSSES}
             losses = {name: (self.weights[name], LOSSES[name]) for name in LOSSES}
             optimizer = keras.optimizers.SGD(RATE, momentum=0.9, nesterov=True)
-            self.model.compile(optimizer, losses, weight_decay=5e-4)
+            self.model.compile(
+                optimizer, losses, weight_decay=5e-4, adversary=adversary
+            )
             self.model.optimizer.build(self.model.trainable_variables)
+            self.average = WeightAverage(self.model.variables, 0.5)
         self.state = [*self.model.variables, *self.model.optimizer.variables]
+        self.state += self.average.variables
         self.steps = {}
         self.start = [v.numpy() for v in self.state]
 
@@ -88,7 +94,7 @@ class Trainer:
         for name, variable in self.weights.items():
             variable.assign(weights.get(name, 0.0))
         if views not in self.steps:
-            self.steps[views] = training_step(self.model, self.workers)
+            self.steps[views] = training_step(self.model, self.workers, self.average)
         rng = np.random.default_rng(1)
         metrics, gradient = [], None
         for _ in range(steps):
@@ -103,7 +109,8 @@ class Trainer:
                 momenta = self.model.optimizer.variables[2:]
                 # After one step the momentum is the gradient times the rate.
                 gradient = [-v.numpy() / RATE for v in momenta]
-        variables = [v.numpy() for v in self.model.variables]
+        variables = [*self.model.variables, *self.average.variables]
+        variables = [v.numpy() for v in variables]
         return {"metrics": metrics, "gradient": gradient, "variables": variables}
 
 
@@ -117,6 +124,20 @@ def on_resnet(counts):
         for views in (1, 2) if replicas < 4 else (2,):
             for name, weights in WEIGHTS.items():
                 found[replicas, views, name] = trainer.run(weights, views)
+    return found
+
+
+def under_attack(counts):
+    """Adversarial views with both contrastive losses."""
+    found, weights = {}, {"cross_entropy": 1.0, "supcon": 1.0, "margin": 1.0}
+    for replicas in counts:
+        trainer = Trainer(
+            replicas,
+            lambda d: resnet18((SIZE, SIZE, 3), 2, dtype=d),
+            "float64",
+            Adversary("zerograd"),
+        )
+        found[replicas] = trainer.run(weights, 1)
     return found
 
 
@@ -276,6 +297,7 @@ def main():
     outcomes["plain"] = on_plain_keras((1, 2) if replicas == 2 else (replicas,))
     if replicas == 2:
         outcomes["layers"] = on_three_layers((1, 2))
+        outcomes["attacked"] = under_attack((1, 2))
         outcomes["alone"] = without_gather()
         outcomes["refusals"] = refusals()
         outcomes["resumed"] = resumed()

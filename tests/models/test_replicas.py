@@ -64,6 +64,12 @@ def test_five_steps_on_two_replicas_equal_those_on_one(on_two, objective, views)
     assert_equal(found[1, views, objective], found[2, views, objective], 1e-8)
 
 
+def test_five_steps_on_attacked_images_equal_on_two_replicas(on_two):
+    one, two = on_two["attacked"][1], on_two["attacked"][2]
+    assert {"supcon", "margin", "abnormal"} <= one["metrics"][0].keys()
+    assert_equal(one, two, 1e-8)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_five_steps_on_four_replicas_equal_those_on_one(on_two, on_four, objective):
