@@ -87,16 +87,36 @@ def _losses(part: Part) -> str:
     epochs = f"{part['epochs']} epoch{'s' * (part['epochs'] > 1)}"
     views = f", {part['views']} views" if part["views"] > 1 else ""
     frozen = ", encoder frozen" if part["freeze_encoder"] else ""
-    return f"{epochs}: {losses}{views}{frozen}"
+    return f"{epochs}: {losses}{views}{frozen}{_against(part)}"
+
+
+def _against(part: Mapping[str, Any]) -> str:
+    """The attack that a stage was trained against, in words; empty without one."""
+    adversary = part.get("adversary")
+    if not adversary:
+        return ""
+    method, best = adversary["method"], adversary["best_epoch"]
+    steps = f"-{adversary['steps']}" if method == "pgd" else ""
+    kept = f", the model of epoch {best['epoch']}" if best else ""
+    under = f" ({best['robust_accuracy']:.1%} under PGD)" if best else ""
+    return (
+        f", on images of {method}{steps} at {adversary['epsilon_255']:g}/255{kept}"
+        f"{under}"
+    )
 
 
 def _settings(part: Part) -> str:
     if part is None:
         return _losses(part)
-    return (
+    text = (
         f"{_losses(part)}, learning rate up to {part['learning_rate']:g} "
         f"({part['schedule']}), augmentation {part['augmentation']}"
     )
+    if part.get("label_smoothing"):
+        text += f", label smoothing {part['label_smoothing']:g}"
+    if part.get("ema_decay"):
+        text += f", weights averaged with decay {part['ema_decay']:g}"
+    return text
 
 
 def _history(
@@ -106,7 +126,9 @@ def _history(
     return {
         "dataset": config.data.dataset,
         "seed": config.seed,
-        "recipe": {n: _stage(config, n) for n, _ in config.stages() if n in names},
+        "recipe": {
+            n: _stage(folder, config, n) for n, _ in config.stages() if n in names
+        },
         "init_from": _begun_from(folder, config, within),
     }
 
@@ -139,7 +161,7 @@ def _origin(run_dir: str, within: frozenset[Path] = frozenset()) -> dict[str, An
         return {"run": run_dir, **unknown}
 
 
-def _stage(config: Config, name: str) -> dict[str, Any]:
+def _stage(folder: RunFolder, config: Config, name: str) -> dict[str, Any]:
     stage = getattr(config, name)
     continued = config.finetune.schedule == "continue"
     # One schedule over both stages has the peak and the form of pretrain.
@@ -153,4 +175,34 @@ def _stage(config: Config, name: str) -> dict[str, Any]:
         "augmentation": stage.augmentation,
         "views": stage.views,
         "freeze_encoder": stage.freeze_encoder,
+        "label_smoothing": stage.label_smoothing,
+        "ema_decay": config.ema_decay,
+        "adversary": _adversary(folder, config, name),
     }
+
+
+def _adversary(folder: RunFolder, config: Config, name: str) -> dict[str, Any] | None:
+    stage, constants = getattr(config, name), config.adversary
+    if stage.adversary == "none":
+        return None
+    return {
+        "method": stage.adversary,
+        "epsilon_255": constants.adversary_epsilon,
+        "steps": constants.adversary_steps if stage.adversary == "pgd" else 1,
+        "contrastive_views": stage.contrastive_views,
+        "best_epoch": _best_epoch(folder, name),
+    }
+
+
+def _best_epoch(folder: RunFolder, name: str) -> dict[str, Any] | None:
+    """The epoch whose model a stage kept, which is the first of the best."""
+    try:
+        text = folder.metrics_file.read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
+    except (OSError, ValueError):
+        return None
+    judged = [x for x in lines if x["stage"] == name and "robust_accuracy" in x]
+    if not judged:
+        return None
+    best = max(judged, key=lambda line: line["robust_accuracy"])
+    return {key: best[key] for key in ("epoch", "robust_accuracy")}

@@ -8,6 +8,7 @@ import tensorflow as tf
 from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
+from supcon_tf.history import history_lines, history_of
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
@@ -66,9 +67,14 @@ def test_epochs_tell_robust_accuracy_and_abnormal_images(
 def test_the_model_of_the_best_epoch_is_kept(small_config, tmp_path, with_accuracies):
     """Stopped after that epoch, a run has the same model."""
     config = small_config(**FLAGS)
-    with_accuracies([0.2, 0.5, 0.4])
+    with_accuracies([0.2, 0.5, 0.5])
     best = run(config, tmp_path / "best")
     assert len(lines(best)) == 3
+    (line,) = history_lines(history_of(best, config))
+    assert (
+        "on images of nfgsm at 16/255, the model of epoch 2 (50.0% under PGD)"
+    ) in line
+    assert "label smoothing 0.2, weights averaged with decay 0.9" in line
     with_accuracies([0.2, 0.5, 0.1])
     collapsed = run(config, tmp_path / "collapsed")
     for one, other in zip(
