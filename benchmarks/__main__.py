@@ -26,6 +26,7 @@ BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 BENCHMARKS = {
     "step": "step_speed",
     "losses": "loss_speed",
+    "adversary": "adversary_speed",
     "attacks": "attack_speed",
     "input": "input_speed",
     "startup": "startup_speed",
