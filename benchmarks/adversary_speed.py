@@ -1,8 +1,8 @@
 """What a training step costs on adversarial images, against the plain step.
 
 ResNet-18 of width 32 on CIFAR-sized images in batches of 128. With F the cost of a
-forward pass a plain step is 3 F. One attack step adds a forward and, as only the images'
-gradient is wanted, about half of a backward pass: 5 F, or 7 F where the contrastive
+forward pass a plain step is 3 F. An attack step adds a forward and half of a backward
+pass, as only the gradient of the images is wanted: 5 F, or 7 F where the contrastive
 losses act on the noisy start too, which is then passed back through as well. All take
 turns.
 

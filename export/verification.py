@@ -36,8 +36,8 @@ def verify(
         model: the float32 model that was exported, batch norm unfolded.
         class_names: the name of each class.
         images: (N, H, W, 3) uint8, real images.
-        exact: whether logits must agree bit for bit, else within 1e-4; labels must
-            agree in both cases.
+        exact: whether logits must agree bit for bit, else within 1e-4, or 1e-4 of the
+            largest if that is above 1; labels must agree in both cases.
 
     Raises:
         RunError: if anything differs or the model can't be loaded.

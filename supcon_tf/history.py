@@ -196,12 +196,8 @@ def _adversary(folder: RunFolder, config: Config, name: str) -> dict[str, Any] |
 
 def _best_epoch(folder: RunFolder, name: str) -> dict[str, Any] | None:
     """The epoch whose model a stage kept, which is the first of the best."""
-    try:
-        text = folder.metrics_file.read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines()]
-    except (OSError, ValueError):
-        return None
-    judged = [x for x in lines if x["stage"] == name and "robust_accuracy" in x]
+    lines = [line for line in folder.metrics() if line["stage"] == name]
+    judged = [line for line in lines if "robust_accuracy" in line]
     if not judged:
         return None
     best = max(judged, key=lambda line: line["robust_accuracy"])

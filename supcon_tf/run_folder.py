@@ -46,9 +46,16 @@ class RunFolder:
         """Checks that a run in the folder may go on with `config`; writes nothing.
 
         Raises:
-            UserError: if it was started with other weights-changing flags.
+            UserError: if it was started with other weights-changing flags, or the
+                folder holds an evaluation of a model that lies elsewhere.
         """
-        if self.config_file.exists() and self.has_trained():
+        if not self.has_trained():
+            if self.robustness_file.exists():
+                raise UserError(
+                    "--run_dir must not be the --output of another model's evaluation, "
+                    f"which training would replace. Received: {self.path}"
+                )
+        elif self.config_file.exists():
             self._refuse_changes(config)
 
     def check_data(self, fingerprint: "Fingerprint") -> None:

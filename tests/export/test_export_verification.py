@@ -11,6 +11,7 @@ import pytest
 from export.archive import write_saved_model
 from export.run import export_run
 from export.verification import PROCESS, verify
+from export.verify_process import check_logits
 from supcon_tf.errors import RunError
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.folding import fold_batch_norm
@@ -101,3 +102,19 @@ def test_an_encoder_in_reduced_precision_is_exported_in_float32():
     exported = _as_float32(model)
     assert exported.encoder.layers[-1].compute_dtype == "float32"
     assert _as_float32(exported) is exported
+
+
+def test_what_rounding_may_change_grows_with_the_logits():
+    for size, off, passes in (
+        (0.1, 9e-5, True),
+        (0.1, 2e-4, False),
+        (50, 4e-3, True),
+        (50, 6e-3, False),
+    ):
+        wanted = np.array([[size, 0]], np.float32)
+        found = wanted + np.float32([0, off])
+        if passes:
+            check_logits(found, wanted, False, "serve")
+            continue
+        with pytest.raises(SystemExit, match="serve: logits differ by"):
+            check_logits(found, wanted, False, "serve")

@@ -57,6 +57,13 @@ def test_run_folder_holds_what_the_contract_says(finished):
     assert any(folder.tensorboard.rglob("events*"))
 
 
+def test_the_output_of_an_evaluation_is_no_run_folder(small_config, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.robustness_file.write_text("{}")
+    with pytest.raises(UserError, match="must not be the --output of another model"):
+        folder.check(small_config())
+
+
 def test_metrics_have_a_line_for_each_epoch(finished):
     folder, _ = finished
     lines = [json.loads(x) for x in folder.metrics_file.read_text().splitlines()]
