@@ -1,13 +1,16 @@
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from supcon_tf.attacks import PGD, Target
 from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
+from supcon_tf.flags import config_from, define_config, new_flags, parse
 from supcon_tf.history import history_lines, history_of
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
@@ -150,17 +153,41 @@ def test_adversaries_without_validation_images_are_refused(small_config, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_the_robust_recipe_withstands_what_the_plain_one_does_not(tmp_path):
+    """On a quarter of the images and half of the epochs."""
+    accuracies = {}
+    for name in ("digits", "digits_robust"):
+        config = Config.from_flag_values(
+            {
+                **recipe(name),
+                "limit_train": 500,
+                "pretrain_epochs": 5,
+                "finetune_epochs": 1,
+                "projector_images": 0,
+            }
+        )
+        folder = run(config, tmp_path / name)
+        split = load(config.data).test
+        images, labels = split.images[:200].astype(np.float32) / 255, split.labels[:200]
+        target = Target(load_model(folder.model_file), images)
+        attack = PGD(epsilon=16 / 255, steps=20)
+        accuracies[name] = attack.survivors(target, images, labels).mean()
+    assert accuracies["digits_robust"] > accuracies["digits"] + 0.25
+
+
+def recipe(name):
+    """The flags of a shipped recipe."""
+    values = new_flags()
+    define_config(values)
+    file = Path(__file__).parents[2] / "flags" / f"{name}.flags"
+    parse(values, ["train.py", f"--flagfile={file}"], "usage")
+    return config_from(values).flag_values()
+
+
 def test_recipes_differ_by_what_they_say():
-    def read(name):
-        from supcon_tf.flags import config_from, define_config, new_flags, parse
-
-        values = new_flags()
-        define_config(values)
-        parse(values, ["train.py", f"--flagfile=flags/{name}.flags"], "usage")
-        return config_from(values).flag_values()
-
     def difference(one, other):
-        one, other = read(one), read(other)
+        one, other = recipe(one), recipe(other)
         return {name for name in one if one[name] != other[name]}
 
     assert difference("cifar100_robust", "cifar100_at") == {
@@ -172,4 +199,3 @@ def test_recipes_differ_by_what_they_say():
         "finetune_adversary",
         "adversary_epsilon",
     }
-    assert isinstance(Config.from_flag_values(read("cifar100_at")), Config)
