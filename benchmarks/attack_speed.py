@@ -107,21 +107,22 @@ def _subject(attack: str, run_dir: str, data_dir: str, count: int) -> Subject:
 
 
 def _ours(attack: str, subject: Subject) -> Accuracies:
-    from supcon_tf.attacks import FGSM, PGD
+    from supcon_tf.attacks import FGSM, PGD, Target
     from supcon_tf.evaluation.model import for_attacks
 
     folded = for_attacks(subject.model)
     images, labels = subject.images, subject.labels
     epsilons = subject.epsilons
+    target = Target(folded, images)
     pgd = PGD(epsilon=epsilons[0], steps=STEPS)
 
     def accuracies() -> list[float]:
         if attack != "PGD-20":
-            survived = FGSM().survivors_at(folded, images, labels, epsilons)
+            survived = FGSM().survivors_at(target, images, labels, epsilons)
             return list(map(float, survived.mean(axis=1)))
         # As the evaluation does it: only images that are right can still fall.
         right = _predicted(folded, images) == labels
-        survived = pgd.survivors(folded, images[right], labels[right])
+        survived = pgd.survivors(target, images[right], labels[right], known_right=True)
         return [float(survived.sum() / len(labels))]
 
     return accuracies

@@ -1,6 +1,7 @@
 """Attacks that look for images a classifier gets wrong.
 
-All are called alike, `attack(model, images, labels)`, on images in [0, 1].
+All are called alike, `attack(model, images, labels)`, on images in [0, 1]. A `Target`
+in place of the model is compiled once for many calls.
 """
 
 from supcon_tf.attacks.autoattack_art import AutoAttackART
@@ -8,6 +9,15 @@ from supcon_tf.attacks.fgsm import FGSM
 from supcon_tf.attacks.pgd import PGD
 from supcon_tf.attacks.random_noise import RandomNoise
 from supcon_tf.attacks.square import Square
+from supcon_tf.attacks.target import Target
 from supcon_tf.attacks.transfer import Transfer
 
-__all__ = ["FGSM", "PGD", "AutoAttackART", "RandomNoise", "Square", "Transfer"]
+__all__ = [
+    "FGSM",
+    "PGD",
+    "AutoAttackART",
+    "RandomNoise",
+    "Square",
+    "Target",
+    "Transfer",
+]

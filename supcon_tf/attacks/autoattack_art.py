@@ -1,14 +1,16 @@
 """The AutoAttack of adversarial-robustness-toolbox, which is not the standard one."""
 
+import copy
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks.base import Attack
-from supcon_tf.attacks.inputs import check_count
-from supcon_tf.attacks.slots import Slots
+from supcon_tf.attacks.active import ActiveImages
+from supcon_tf.attacks.attack import Attack
+from supcon_tf.attacks.inputs import Inputs, check_count
+from supcon_tf.attacks.search import search
 from supcon_tf.attacks.target import Target, logits_function
 from supcon_tf.errors import UserError
 
@@ -64,18 +66,24 @@ class AutoAttackART(Attack):
             raise UserError("epsilon must be above 0. Received: 0")
         self.steps = check_count("steps", steps, minimum=2)
         self.queries = check_count("queries", queries)
+        self._estimator: Any = None
 
     @property
-    def rounds(self) -> int:
+    def tries(self) -> int:
         return 1
 
-    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
-        attack = self._make_attack(target, slots.origin.shape[1:], len(slots))
-        origin = slots.origin.numpy()
+    def run(self, target: Target, inputs: Inputs, **settings: Any) -> np.ndarray:
+        bound = copy.copy(self)
+        bound._estimator = _estimator(target)
+        return search(bound, target, inputs, **settings)
+
+    def propose(self, active: ActiveImages) -> tf.Tensor:
+        attack = self._make_attack(len(active))
+        origin = active.origin.numpy()
         state = np.random.get_state()
         np.random.seed(self.seed % 2**32)
         try:
-            images = attack.generate(x=origin, y=slots.labels)
+            images = attack.generate(x=origin, y=active.labels)
         finally:
             np.random.set_state(state)
         # ART's L2 Square divides by zero where nothing is left to change.
@@ -89,30 +97,10 @@ class AutoAttackART(Attack):
             "seed": self.seed,
         }
 
-    def _make_attack(
-        self, target: Target, shape: tuple[int, ...], batch_size: int
-    ) -> Any:
-        try:
-            import multiprocess  # noqa: F401
-            from art.attacks import evasion
-            from art.estimators.classification import TensorFlowV2Classifier
-        except ImportError as error:
-            raise UserError(
-                "autoattack_art needs adversarial-robustness-toolbox: "
-                f"pip install 'supcon-tf[attacks]'. Received: {error}"
-            ) from error
-        logits = tf.function(
-            logits_function(target.model),
-            input_signature=[tf.TensorSpec([None, *shape], tf.float32)],
-            autograph=False,
-        )
-        estimator = TensorFlowV2Classifier(
-            model=lambda images, training=False: logits(tf.cast(images, tf.float32)),
-            nb_classes=target.classes,
-            input_shape=tuple(shape),
-            loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
-            clip_values=(0.0, 1.0),
-        )
+    def _make_attack(self, batch_size: int) -> Any:
+        from art.attacks import evasion
+
+        estimator = self._estimator
         ball = {"norm": np.inf if self.norm == "linf" else 2, "eps": self.epsilon}
         # APGD starts with steps of twice epsilon and halves them itself.
         descent = ball | {
@@ -146,3 +134,27 @@ class AutoAttackART(Attack):
         return evasion.AutoAttack(
             estimator, attacks=members, batch_size=batch_size, **ball
         )
+
+
+def _estimator(target: Target) -> Any:
+    """The model as ART has it, compiled once."""
+    try:
+        import multiprocess  # noqa: F401
+        from art.estimators.classification import TensorFlowV2Classifier
+    except ImportError as error:
+        raise UserError(
+            "autoattack_art needs adversarial-robustness-toolbox: "
+            f"pip install 'supcon-tf[attacks]'. Received: {error}"
+        ) from error
+    logits = tf.function(
+        logits_function(target.model),
+        input_signature=[tf.TensorSpec([None, *target.image_shape], tf.float32)],
+        autograph=False,
+    )
+    return TensorFlowV2Classifier(
+        model=lambda images, training=False: logits(tf.cast(images, tf.float32)),
+        nb_classes=target.classes,
+        input_shape=target.image_shape,
+        loss_object=keras.losses.CategoricalCrossentropy(from_logits=True),
+        clip_values=(0.0, 1.0),
+    )

@@ -54,7 +54,7 @@ def uniform_in_unit_ball(
     *,
     seed: int,
     identities: np.ndarray,
-    rounds: np.ndarray,
+    tries: np.ndarray,
 ) -> tf.Tensor:
     """One point for each image, uniform in the ball of radius 1.
 
@@ -63,21 +63,29 @@ def uniform_in_unit_ball(
         norm: "linf" or "l2".
         seed: of all random numbers.
         identities: (N,) integers; images of one identity get one point.
-        rounds: (N,) integers; another round gives another point.
+        tries: (N,) integers; another try gives another point.
 
     Returns:
         (N, H, W, C) float32.
     """
     count = int(np.prod(shape))
     if norm == "linf":
-        points = 2 * streams.uniform(seed, identities, rounds, count) - 1
+        points = 2 * streams.uniform(seed, identities, tries, count) - 1
     else:
         # A normal vector's direction is uniform; the volume within radius r is r^d.
-        drawn = streams.normal(seed, identities, 2 * rounds, count)
+        drawn = streams.normal(seed, identities, 2 * tries, count)
         length = np.linalg.norm(drawn, axis=1, keepdims=True)
-        share = streams.uniform(seed, identities, 2 * rounds + 1, 1)
+        share = streams.uniform(seed, identities, 2 * tries + 1, 1)
         points = drawn / length * share ** (1 / count)
     return tf.constant(points.reshape(-1, *shape), tf.float32)
+
+
+def distance(images: tf.Tensor, origin: tf.Tensor, norm: str) -> tf.Tensor:
+    """(N,) lengths of the changes, in `norm`."""
+    change = images - origin
+    if norm == "linf":
+        return tf.reduce_max(tf.abs(change), axis=(1, 2, 3))
+    return tf.reshape(_l2_length(change), [-1])
 
 
 def _l2_length(images: tf.Tensor) -> tf.Tensor:

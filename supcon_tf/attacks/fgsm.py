@@ -9,13 +9,15 @@ import tensorflow as tf
 from supcon_tf.attacks.bounds import project, steepest_direction
 from supcon_tf.attacks.inputs import Inputs, check_count
 from supcon_tf.attacks.pgd import PGD
+from supcon_tf.attacks.target import Target
 
 
 class FGSM(PGD):
     """Fast gradient sign method: one step of PGD from the image, of length epsilon.
 
     `x + epsilon * sign(gradient of the loss at x)`, clipped to [0, 1]. With
-    `norm="l2"` it is the fast gradient method: a step along the gradient.
+    `norm="l2"` it is the fast gradient method: a step along the gradient. An image
+    that is wrong as it is, and would be right after the step, is returned as it is.
 
     Args:
         epsilon: length of the step in [0, 1] pixel units.
@@ -37,6 +39,8 @@ class FGSM(PGD):
         Goodfellow, Shlens and Szegedy 2015, arXiv 1412.6572, section 4.
     """
 
+    shares_epsilons = True
+
     def __init__(
         self,
         *,
@@ -48,46 +52,36 @@ class FGSM(PGD):
         super().__init__(
             epsilon=epsilon,
             steps=1,
-            step_size=epsilon,
             random_start=False,
             norm=norm,
             loss=loss,
             targeted=targeted,
+            # Images that are wrong take their step too.
+            early_stop=False,
         )
+
+    @property
+    def step_size(self) -> float:
+        return self.epsilon
 
     def survivors_at(
         self,
-        model: Callable,
+        model: Callable | Target,
         images: Any,
         labels: Any,
         epsilons: Sequence[float],
         *,
+        indices: Any = None,
+        known_right: bool = False,
         batch_size: int = 128,
     ) -> np.ndarray:
-        """`survivors` for several epsilons, which share one gradient.
-
-        An image that the model gets wrong without an attack (targeted: that it gives
-        the target) counts as fallen, and is not moved.
-
-        Args:
-            model, images, labels, batch_size: as for `__call__`.
-            epsilons: lengths of the step; the attack's own epsilon plays no part.
-
-        Returns:
-            (len(epsilons), N) booleans.
-
-        Raises:
-            UserError: as for `__call__`, and if an epsilon is not allowed.
-        """
-        lengths = [FGSM(epsilon=value, norm=self.norm).epsilon for value in epsilons]
-        inputs = Inputs.checked(images, labels)
+        """As in `Attack`; all epsilons share the gradient at the image."""
+        radii = [self.with_epsilon(epsilon).epsilon for epsilon in epsilons]
+        inputs = Inputs.checked(images, labels, indices)
         target = self._target(model, inputs)
-        survived = np.zeros((len(lengths), len(inputs)), bool)
-        for start in range(0, len(inputs), check_count("batch_size", batch_size)):
-            rows = np.arange(start, min(start + batch_size, len(inputs)))
-            judged = target.judge(
-                tf.constant(inputs.images[rows]), inputs.labels[rows], gradient=True
-            )
+        check_count("batch_size", batch_size)
+        survived = np.zeros((len(radii), len(inputs)), bool)
+        for rows, judged in self._at_images(target, inputs, batch_size):
             standing = np.flatnonzero(~judged.fooled)
             if not len(standing):
                 continue
@@ -96,11 +90,11 @@ class FGSM(PGD):
             )
             rows = rows[standing]
             origin, truth = tf.constant(inputs.images[rows]), inputs.labels[rows]
-            for of_epsilon, epsilon in zip(survived, lengths, strict=True):
+            for of_epsilon, epsilon in zip(survived, radii, strict=True):
                 moved = project(
                     origin + epsilon * direction, origin, epsilon, self.norm
                 )
-                of_epsilon[rows] = ~target.judge(moved, truth).fooled
+                of_epsilon[rows] = ~target.judge(moved, truth, self.objective).fooled
         return survived
 
     def parameters(self) -> dict[str, Any]:

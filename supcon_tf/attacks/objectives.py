@@ -3,13 +3,11 @@
 Each returns (N,) values in float32 or better, however narrow the logits.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import tensorflow as tf
 
 from supcon_tf.errors import UserError
-
-LOSSES = ("ce", "cw", "dlr")
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -44,35 +42,55 @@ def difference_of_logits_ratio(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tenso
     return margin(logits, labels) / (largest[:, 0] - largest[:, 2] + 1e-12)
 
 
-def make_objective(
-    loss: str, *, targeted: bool
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The function to maximise; for a targeted attack, labels are the targets.
+_VALUES = {
+    "ce": cross_entropy,
+    "cw": margin,
+    "dlr": difference_of_logits_ratio,
+}
+LOSSES = tuple(_VALUES)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The function to maximise, and what counts as success.
+
+    Args:
+        loss: "ce" (cross-entropy), "cw" (margin) or "dlr" (logits' ratio).
+        targeted: whether labels are targets to hit instead of labels to miss.
 
     Raises:
         UserError: for an unknown loss, and for a targeted "dlr".
     """
-    if loss not in LOSSES:
-        raise UserError(f"loss must be one of {', '.join(LOSSES)}. Received: {loss!r}")
-    if targeted and loss == "dlr":
-        raise UserError(
-            "a targeted attack needs loss='ce' or 'cw': the targeted DLR loss also "
-            "reads the true label. Received: loss='dlr', targeted=True"
-        )
-    function = {
-        "ce": cross_entropy,
-        "cw": margin,
-        "dlr": difference_of_logits_ratio,
-    }[loss]
-    if not targeted:
-        return function
-    return lambda logits, targets: -function(logits, targets)
 
+    loss: str
+    targeted: bool = False
 
-def fools(logits: tf.Tensor, labels: tf.Tensor, *, targeted: bool) -> tf.Tensor:
-    """Whether (N,) predictions miss the label or, if targeted, hit the target."""
-    predictions = tf.argmax(logits, axis=1, output_type=labels.dtype)
-    return predictions == labels if targeted else predictions != labels
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise UserError(
+                f"loss must be one of {', '.join(LOSSES)}. Received: {self.loss!r}"
+            )
+        if self.targeted and self.loss == "dlr":
+            raise UserError(
+                "a targeted attack needs loss='ce' or 'cw': the targeted DLR loss also "
+                "reads the true label. Received: loss='dlr', targeted=True"
+            )
+
+    @property
+    def fewest_classes(self) -> int:
+        return 3 if self.loss == "dlr" else 2
+
+    def values(
+        self, logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+    ) -> tf.Tensor:
+        """(N,) values; only an objective of two classes reads `targets`."""
+        values = _VALUES[self.loss](logits, labels)
+        return -values if self.targeted else values
+
+    def fools(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Whether (N,) predictions miss the label or, if targeted, hit the target."""
+        predictions = tf.argmax(logits, axis=1, output_type=labels.dtype)
+        return predictions == labels if self.targeted else predictions != labels
 
 
 def _at_least_float32(logits: tf.Tensor) -> tf.Tensor:

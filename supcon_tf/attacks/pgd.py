@@ -1,16 +1,16 @@
 """Projected gradient descent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks.base import Attack
+from supcon_tf.attacks.active import ActiveImages
+from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.bounds import steepest_direction, uniform_in_unit_ball
 from supcon_tf.attacks.inputs import Inputs, check_count, check_number
-from supcon_tf.attacks.slots import Slots
-from supcon_tf.attacks.target import Target
+from supcon_tf.attacks.target import Judgement, Target
 from supcon_tf.errors import UserError
 
 
@@ -77,11 +77,10 @@ class PGD(Attack):
         self.steps = check_count("steps", steps)
         self.restarts = check_count("restarts", restarts)
         self.random_start = random_start
-        self.step_size = (
-            self.epsilon / 4
-            if step_size is None
-            else check_number("step_size", step_size)
+        self._step_size = (
+            None if step_size is None else check_number("step_size", step_size)
         )
+        self.starts_at_image = not random_start
         if self.restarts > 1 and not random_start:
             raise UserError(
                 "more than one of restarts needs random_start=True. "
@@ -89,36 +88,45 @@ class PGD(Attack):
             )
 
     @property
-    def rounds(self) -> int:
-        # A restart judges its start and the result of each step.
-        return self.restarts * (self.steps + 1)
+    def step_size(self) -> float:
+        return self.epsilon / 4 if self._step_size is None else self._step_size
 
-    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
-        direction = steepest_direction(slots.gradient, self.norm)
-        stepped = slots.candidate + self.step_size * direction
-        starting = np.flatnonzero(slots.rounds % (self.steps + 1) == 0)
+    @property
+    def tries(self) -> int:
+        # A restart judges its start, unless that is the image, and each step's result.
+        return self.restarts * (self.steps + self.random_start)
+
+    def propose(self, active: ActiveImages) -> tf.Tensor:
+        direction = steepest_direction(active.gradient, self.norm)
+        stepped = active.candidate + self.step_size * direction
+        starting = np.flatnonzero(self._steps_before(active) == 0)
         if not len(starting):
             return stepped
-        start = tf.gather(slots.origin, starting)
-        if self.random_start:
-            start += self.epsilon * uniform_in_unit_ball(
-                slots.origin.shape[1:],
-                self.norm,
-                seed=self.seed,
-                identities=slots.identities[starting],
-                rounds=slots.rounds[starting],
-            )
+        start = tf.gather(
+            active.origin, starting
+        ) + self.epsilon * uniform_in_unit_ball(
+            active.origin.shape[1:],
+            self.norm,
+            seed=self.seed,
+            identities=active.identities[starting],
+            tries=active.tries[starting],
+        )
         return tf.tensor_scatter_nd_update(stepped, starting[:, None], start)
 
-    def wants_gradient(self, rounds: np.ndarray) -> np.ndarray:
-        return rounds % (self.steps + 1) != self.steps
+    def wants_gradient(self, active: ActiveImages) -> np.ndarray:
+        return self._steps_before(active) != self.steps
 
-    def counts(self, rounds: np.ndarray) -> np.ndarray:
-        # Without a random start round 0 is the clean image, which is no attack.
-        return np.logical_or(self.random_start, rounds > 0)
+    def _steps_before(self, active: ActiveImages) -> np.ndarray:
+        """(N,) steps from the start to the candidate that is proposed; 0: the start."""
+        return (active.tries + (not self.random_start)) % (self.steps + 1)
 
     def gradients(
-        self, model: Callable, images: Any, labels: Any, *, batch_size: int = 128
+        self,
+        model: Callable | Target,
+        images: Any,
+        labels: Any,
+        *,
+        batch_size: int = 128,
     ) -> np.ndarray:
         """The objective's gradient at the images themselves, as the attack sees it.
 
@@ -135,13 +143,27 @@ class PGD(Attack):
         """
         inputs = Inputs.checked(images, labels)
         target = self._target(model, inputs)
+        check_count("batch_size", batch_size)
         result = np.zeros_like(inputs.images)
-        for start in range(0, len(inputs), check_count("batch_size", batch_size)):
-            batch = slice(start, start + batch_size)
-            result[batch] = target.judge(
-                tf.constant(inputs.images[batch]), inputs.labels[batch], gradient=True
-            ).gradient.numpy()
+        for rows, judged in self._at_images(target, inputs, batch_size):
+            result[rows] = judged.gradient.numpy()
         return result
+
+    def _at_images(
+        self, target: Target, inputs: Inputs, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, Judgement]]:
+        """Row numbers of each batch, and how its images fare, with the gradient."""
+        for start in range(0, len(inputs), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(inputs)))
+            yield (
+                rows,
+                target.judge(
+                    tf.constant(inputs.images[rows]),
+                    inputs.labels[rows],
+                    self.objective,
+                    gradient=True,
+                ),
+            )
 
     def parameters(self) -> dict[str, Any]:
         return {

@@ -4,11 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from supcon_tf.attacks.base import Attack
+from supcon_tf.attacks.active import ActiveImages
+from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.bounds import uniform_in_unit_ball
 from supcon_tf.attacks.inputs import check_count
-from supcon_tf.attacks.slots import Slots
-from supcon_tf.attacks.target import Target
 
 
 class RandomNoise(Attack):
@@ -44,16 +43,16 @@ class RandomNoise(Attack):
         self.trials = check_count("trials", trials)
 
     @property
-    def rounds(self) -> int:
+    def tries(self) -> int:
         return self.trials
 
-    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
-        return slots.origin + self.epsilon * uniform_in_unit_ball(
-            slots.origin.shape[1:],
+    def propose(self, active: ActiveImages) -> tf.Tensor:
+        return active.origin + self.epsilon * uniform_in_unit_ball(
+            active.origin.shape[1:],
             self.norm,
             seed=self.seed,
-            identities=slots.identities,
-            rounds=slots.rounds,
+            identities=active.identities,
+            tries=active.tries,
         )
 
     def parameters(self) -> dict[str, Any]:

@@ -6,10 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.attacks import streams
-from supcon_tf.attacks.base import Attack
+from supcon_tf.attacks.active import ActiveImages
+from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.inputs import check_count, check_number
-from supcon_tf.attacks.slots import Slots
-from supcon_tf.attacks.target import Target
 from supcon_tf.errors import UserError
 
 # Of 10,000 queries, those after which the squares' area halves (the paper's schedule).
@@ -63,13 +62,13 @@ class Square(Attack):
             raise UserError(f"p_init must be in (0, 1]. Received: {p_init}")
 
     @property
-    def rounds(self) -> int:
+    def tries(self) -> int:
         return self.queries
 
-    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
-        height, width, channels = slots.origin.shape[1:]
+    def propose(self, active: ActiveImages) -> tf.Tensor:
+        height, width, channels = active.origin.shape[1:]
         drawn = streams.uniform(
-            self.seed, slots.identities, slots.rounds, 2 + width * channels
+            self.seed, active.identities, active.tries, 2 + width * channels
         )
         signs = np.where(drawn[:, 2:] < 0.5, -1, 1).astype(np.float32)
         stripes = signs.reshape(-1, 1, width, channels)
@@ -77,17 +76,17 @@ class Square(Attack):
         inside = _square_masks(
             drawn[:, 0],
             drawn[:, 1],
-            self._sides(slots.rounds, height, width),
+            self._sides(active.tries, height, width),
             height,
             width,
         )
-        first = slots.rounds[:, None, None, None] == 0
+        first = active.tries[:, None, None, None] == 0
         change = self.epsilon * np.where(first, stripes, square)
-        return tf.where(inside | first, slots.origin + change, slots.best)
+        return tf.where(inside | first, active.origin + change, active.best)
 
-    def _sides(self, rounds: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Side lengths (N,) in pixels of the squares of these rounds."""
-        progress = (rounds - 1) * 10_000 // self.queries
+    def _sides(self, tries: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Side lengths (N,) in pixels of the squares of these tries."""
+        progress = (tries - 1) * 10_000 // self.queries
         halvings = np.searchsorted(_HALVINGS, progress, side="left")
         area = self.p_init * 0.5**halvings * height * width
         side = np.sqrt(area).round().astype(np.int64)

@@ -1,8 +1,7 @@
 """The model under attack: compiled once, refused if it gives probabilities."""
 
 import inspect
-import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks import objectives, streams
+from supcon_tf.attacks import streams
+from supcon_tf.attacks.objectives import Objective
 from supcon_tf.errors import UserError
 
-# Model -> what was compiled for it. No value may refer to its key: it would never die.
-_COMPILED: weakref.WeakKeyDictionary[Any, dict[Hashable, Any]] = (
-    weakref.WeakKeyDictionary()
-)
 _PROBE_IMAGES = 4
 
 
@@ -31,76 +27,120 @@ class Judgement:
     Args:
         loss: (N,) values of the objective that the attack maximises.
         fooled: (N,) booleans.
+        logits: (N, classes).
         gradient: (N, H, W, C), of the objective in the images; zeros if not asked for.
     """
 
     loss: np.ndarray
     fooled: np.ndarray
+    logits: np.ndarray
     gradient: tf.Tensor
+
+    def joined(self, other: "Judgement", order: np.ndarray) -> "Judgement":
+        """These entries and the other ones, in this order."""
+        return Judgement(
+            np.concatenate([self.loss, other.loss])[order],
+            np.concatenate([self.fooled, other.fooled])[order],
+            np.concatenate([self.logits, other.logits])[order],
+            tf.gather(tf.concat([self.gradient, other.gradient], axis=0), order),
+        )
 
 
 class Target:
-    """A model together with the objective that an attack maximises on it.
+    """A model that is under attack, compiled once for all attacks that it is given to.
+
+    What was compiled lives as long as the target, and stays what the model was when
+    it was first used: new values of variables are seen, other changes of the model
+    (its attributes, layers, globals) are not. They want a new target.
 
     Args:
         model: maps float32 images (N, H, W, C) in [0, 1] to logits (N, classes). A
             Keras layer, and any callable with a parameter `training`, is called with
             `training=False`. What a trace can't follow (NumPy code) runs eagerly.
-        loss: "ce", "cw" or "dlr".
-        targeted: whether labels are targets.
-        sample: some images, (N, H, W, C); the model is tried on a few of them.
+        images: (N, H, W, C) in [0, 1]; the model is tried on a few of them.
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
         UserError: if the output is no logits (N, classes) or isn't finite.
+
+    Example:
+
+    ```python
+    target = Target(model, images)
+    curve = FGSM().survivors_at(target, images, labels, [1 / 255, 2 / 255])
+    survived = PGD(epsilon=2 / 255).survivors(target, images, labels)
+    ```
     """
 
-    def __init__(
-        self, model: Callable, *, loss: str, targeted: bool, sample: np.ndarray
-    ) -> None:
-        # The strong reference that keeps weak ones in compiled functions alive.
+    def __init__(self, model: Callable, images: Any) -> None:
         self.model = model
-        self.loss = loss
-        self.targeted = targeted
-        self._shape = sample.shape[1:]
-        self._cache = _cache_of(model)
-        probe_key = (getattr(model, "__func__", None), self._shape)
-        if probe_key not in self._cache:
-            self._cache[probe_key] = _probe(model, sample)
-        self.classes: int = self._cache[probe_key]
-        if loss == "dlr" and self.classes < 3:
+        self.image_shape = tuple(np.shape(images)[1:])
+        self.classes: int = _probe(model, np.asarray(images[:_PROBE_IMAGES]))
+        self._compiled: dict[tuple[Objective, bool], Callable] = {}
+
+    @classmethod
+    def of(cls, model: "Callable | Target", images: Any) -> "Target":
+        """The target that `model` is, or a new one.
+
+        Raises:
+            UserError: as for a new one, and if it is one of images of another shape.
+        """
+        if not isinstance(model, Target):
+            return cls(model, images)
+        if model.image_shape != tuple(np.shape(images)[1:]):
             raise UserError(
-                f"loss='dlr' needs at least 3 classes. Received: {self.classes} logits"
+                f"images must be of shape {model.image_shape}, as those that the "
+                f"target was made with. Received: {tuple(np.shape(images)[1:])}"
+            )
+        return model
+
+    def check_fits(self, objective: Objective) -> None:
+        """Refuses an objective that needs more classes than there are."""
+        if self.classes < objective.fewest_classes:
+            raise UserError(
+                f"loss={objective.loss!r} needs at least {objective.fewest_classes} "
+                f"classes. Received: {self.classes} logits"
             )
 
     def judge(
-        self, images: tf.Tensor, labels: np.ndarray, *, gradient: bool = False
+        self,
+        images: tf.Tensor,
+        labels: np.ndarray,
+        objective: Objective,
+        *,
+        targets: np.ndarray | None = None,
+        gradient: bool = False,
     ) -> Judgement:
         """Tries images on the model, with one pass for everything that is asked for.
+
+        Args:
+            images: (N, H, W, C) float32.
+            labels: (N,) integers.
+            objective: to maximise.
+            targets: (N,) integers, for an objective that compares two classes.
+            gradient: whether the objective's gradient is wanted.
 
         Raises:
             UserError: if a logit is not finite.
         """
-        function = self._function("gradient" if gradient else "forward")
-        loss, fooled, finite, slope = function(images, tf.constant(labels, tf.int32))
+        key = (objective, gradient)
+        if key not in self._compiled:
+            self._compiled[key] = _compile(
+                self.model, objective, gradient, self.image_shape
+            )
+        loss, fooled, finite, logits, slope = self._compiled[key](
+            images,
+            tf.constant(labels, tf.int32),
+            tf.constant(labels if targets is None else targets, tf.int32),
+        )
         if not finite:
             raise UserError("the model's logits must be finite. Received: NaN or inf")
         return Judgement(
-            loss.numpy(), fooled.numpy(), slope if gradient else tf.zeros_like(images)
+            loss.numpy(),
+            fooled.numpy(),
+            logits.numpy(),
+            slope if gradient else tf.zeros_like(images),
         )
-
-    def _function(self, kind: str) -> Callable:
-        method = getattr(self.model, "__func__", None)
-        key = (method, kind, self.loss, self.targeted, self._shape)
-        if key not in self._cache:
-            self._cache[key] = _compile(
-                self.model,
-                objectives.make_objective(self.loss, targeted=self.targeted),
-                targeted=self.targeted,
-                shape=self._shape,
-                gradient=kind == "gradient",
-            )
-        return self._cache[key]
 
 
 def logits_function(model: Callable) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -111,37 +151,34 @@ def logits_function(model: Callable) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _compile(
-    model: Callable,
-    objective: Callable,
-    *,
-    targeted: bool,
-    shape: tuple[int, ...],
-    gradient: bool,
+    model: Callable, objective: Objective, gradient: bool, shape: tuple[int, ...]
 ) -> Callable:
-    reference: Callable = (
-        weakref.WeakMethod(model) if inspect.ismethod(model) else _weak(model)
-    )
+    logits_of = logits_function(model)
 
-    def forward(images: tf.Tensor, labels: tf.Tensor) -> tuple:
-        logits = tf.convert_to_tensor(logits_function(reference())(images))
+    def forward(images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tuple:
+        logits = tf.convert_to_tensor(logits_of(images))
         finite = tf.reduce_all(tf.math.is_finite(logits))
-        fooled = objectives.fools(logits, labels, targeted=targeted)
-        return objective(logits, labels), fooled, finite, ()
+        fooled = objective.fools(logits, labels)
+        loss = objective.values(logits, labels, targets)
+        return loss, fooled, finite, tf.cast(logits, tf.float32), ()
 
-    def with_gradient(images: tf.Tensor, labels: tf.Tensor) -> tuple:
+    def with_gradient(
+        images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+    ) -> tuple:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            loss, fooled, finite, _ = forward(images, labels)
+            loss, *rest, _ = forward(images, labels, targets)
         # A model that rounds its input has no gradient; that's a finding, no error.
         slope = tape.gradient(
             loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        return loss, fooled, finite, slope
+        return loss, *rest, slope
 
     function = with_gradient if gradient else forward
     # The open batch size is what lets a last, smaller batch share the trace.
     signature = [
         tf.TensorSpec([None, *shape], tf.float32),
+        tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None], tf.int32),
     ]
     compiled = tf.function(function, input_signature=signature, autograph=False)
@@ -164,9 +201,7 @@ def _probe(model: Callable, sample: np.ndarray) -> int:
     shape = sample.shape[1:]
     count = np.arange(_PROBE_IMAGES)
     noise = streams.uniform(0, count, 0 * count, int(np.prod(shape)))
-    images = np.concatenate(
-        [sample[:_PROBE_IMAGES], noise.reshape(-1, *shape)], dtype=np.float32
-    )
+    images = np.concatenate([sample, noise.reshape(-1, *shape)], dtype=np.float32)
     logits = np.asarray(logits_function(model)(tf.constant(images)))
     if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
         raise UserError(
@@ -197,20 +232,3 @@ def _has_training(model: Callable) -> bool:
         return "training" in inspect.signature(model).parameters
     except (TypeError, ValueError):
         return False
-
-
-def _weak(model: Callable) -> Callable:
-    try:
-        return weakref.ref(model)
-    except TypeError:
-        return lambda: model
-
-
-def _cache_of(model: Callable) -> dict[Hashable, Any]:
-    # A bound method is a new object at each access; what it is bound to stays.
-    owner = model.__self__ if inspect.ismethod(model) else model
-    try:
-        return _COMPILED.setdefault(owner, {})
-    except TypeError:
-        # It can't be hashed or weakly referenced, so it's compiled for each call.
-        return {}

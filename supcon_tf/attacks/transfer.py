@@ -1,13 +1,18 @@
 """Adversarial images made on another model."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks.base import Attack
-from supcon_tf.attacks.slots import Slots
+from supcon_tf.attacks.active import ActiveImages
+from supcon_tf.attacks.attack import Attack
+from supcon_tf.attacks.inputs import Inputs
+from supcon_tf.attacks.search import search
 from supcon_tf.attacks.target import Target
+from supcon_tf.errors import UserError
 
 
 class Transfer(Attack):
@@ -19,7 +24,7 @@ class Transfer(Attack):
         source: the model that `attack` sees, of the same classes and image shape.
 
     Raises:
-        UserError: on a call, if `source` gives no logits.
+        UserError: on a call, if `source` gives no logits, or not as many as the model.
 
     Example:
 
@@ -32,7 +37,7 @@ class Transfer(Attack):
         Papernot, McDaniel and Goodfellow 2016, arXiv 1605.07277.
     """
 
-    def __init__(self, attack: Attack, source: Callable) -> None:
+    def __init__(self, attack: Attack, source: Callable | Target) -> None:
         super().__init__(
             epsilon=attack.epsilon,
             norm=attack.norm,
@@ -40,20 +45,36 @@ class Transfer(Attack):
             seed=attack.seed,
         )
         self.attack = attack
-        self.source = source
+        self.source: Callable | Target = source
 
     @property
-    def rounds(self) -> int:
+    def tries(self) -> int:
         return 1
 
-    def propose(self, target: Target, slots: Slots) -> tf.Tensor:
+    def propose(self, active: ActiveImages) -> tf.Tensor:
         return self.attack(
             self.source,
-            slots.origin,
-            slots.labels,
-            indices=slots.identities,
-            batch_size=len(slots),
+            active.origin,
+            active.labels,
+            indices=active.identities,
+            batch_size=len(active),
         )
+
+    def run(self, target: Target, inputs: Inputs, **settings: Any) -> np.ndarray:
+        # One target for all batches of a call; the next call sees what has changed.
+        bound = copy.copy(self)
+        bound.source = Target.of(self.source, inputs.images)
+        if bound.source.classes != target.classes:
+            raise UserError(
+                f"source must have {target.classes} classes, as the model that is "
+                f"attacked. Received: one of {bound.source.classes}"
+            )
+        return search(bound, target, inputs, **settings)
+
+    def with_epsilon(self, epsilon: float) -> "Transfer":
+        other = super().with_epsilon(epsilon)
+        other.attack = self.attack.with_epsilon(epsilon)
+        return other
 
     def parameters(self) -> dict[str, Any]:
         return {"attack": type(self.attack).__name__, **self.attack.parameters()}

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from supcon_tf.attacks import Target
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
@@ -13,12 +14,12 @@ from supcon_tf.evaluation.journal import Journal
 
 
 def run_checks(
-    model: keras.Model,
+    model: keras.Model | Target,
     split: Split,
     config: EvaluationConfig,
     *,
     seed: int = 0,
-    source: keras.Model | None = None,
+    source: keras.Model | Target | None = None,
     deterministic: bool = False,
     title: str = "checks",
     journal: Journal | None = None,

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from supcon_tf.attacks import PGD
+from supcon_tf.attacks import PGD, Target
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation.batches import compiled, in_batches
 from supcon_tf.evaluation.journal import Journal
-from supcon_tf.evaluation.robustness import chunks, make_attack
+from supcon_tf.evaluation.robustness import chunks, make_attack, target_of
 
 # Divisors of the logits: a loss of enlarged logits saturates and hides its gradient.
 RESCALINGS = (10, 100)
@@ -80,11 +80,11 @@ class Evidence:
 
 
 def gather(
-    model: keras.Model,
+    model: keras.Model | Target,
     sample: Split,
     config: EvaluationConfig,
     seed: int,
-    source: keras.Model | None = None,
+    source: keras.Model | Target | None = None,
     title: str = "checks",
     journal: Journal | None = None,
 ) -> Evidence:
@@ -95,7 +95,7 @@ def gather(
     tells nothing. Of two as close it is the stronger, as masked models stay flat.
 
     Args:
-        model: maps [0,1] images to logits.
+        model: maps [0,1] images to logits; a target that others use is compiled once.
         sample: the images, at least one.
         config: norm, epsilons, steps and restarts.
         seed: of the attacks' random numbers and of the choice of images.
@@ -104,8 +104,12 @@ def gather(
         journal: where finished attacks are kept and found again.
     """
     journal = journal or Journal()
+    target = target_of(model, sample)
+    if source is not None:
+        source = target_of(source, sample)
     logits, again = journal.part(
-        "logits", lambda: dict(zip("ab", _logits_twice(model, sample), strict=True))
+        "logits",
+        lambda: dict(zip("ab", _logits_twice(target.model, sample), strict=True)),
     ).values()
     correct = logits.argmax(axis=1) == sample.labels
     compared = _compared(sample.labels, seed)
@@ -116,7 +120,7 @@ def gather(
     attacks += (source is not None) + (config.norm == "linf")
 
     with tqdm(total=attacks, desc=title, unit="attack", disable=None) as bar:
-        run = _Runner(model, sample, config, seed, bar, journal)
+        run = _Runner(target, sample, config, seed, bar, journal)
         usable = run.gradient_usable()
         curve = {strength: run("pgd", strength, clean) for strength in strengths}
         epsilon = _most_telling(
@@ -180,7 +184,7 @@ class _Runner:
 
     def __init__(
         self,
-        model: Callable,
+        target: Target,
         sample: Split,
         config: EvaluationConfig,
         seed: int,
@@ -188,7 +192,7 @@ class _Runner:
         journal: Journal,
         numbers: Iterator[int] | None = None,
     ) -> None:
-        self.model = model
+        self.target = target
         self.sample = sample
         self.config = config
         self.seed = seed
@@ -202,7 +206,7 @@ class _Runner:
         name: str,
         epsilon: float,
         among: np.ndarray,
-        source: keras.Model | None = None,
+        source: Target | None = None,
     ) -> np.ndarray:
         """(N,) which of the images `among` survive an attack."""
 
@@ -211,7 +215,7 @@ class _Runner:
             result = np.zeros(len(self.sample), bool)
             for images, labels, rows in chunks(self.sample, np.flatnonzero(among)):
                 result[rows] = attack.survivors(
-                    self.model, images, labels, indices=rows
+                    self.target, images, labels, indices=rows, known_right=True
                 )
             return {"survived": result}
 
@@ -223,22 +227,22 @@ class _Runner:
     def doubled(self, epsilon: float, survivors: np.ndarray) -> np.ndarray:
         """PGD of twice the steps; the first half of them are those of the plain one."""
         config = dataclasses.replace(self.config, pgd_steps=2 * self.config.pgd_steps)
-        longer = self._twin(self.model, config)
+        longer = self._twin(self.target, config)
         return longer("pgd", epsilon, survivors)
 
     def rescaled(self, epsilon: float, among: np.ndarray) -> dict[int, np.ndarray]:
         """PGD on divided logits."""
-        model = _Rescaled(self.model)
-        run = self._twin(model, self.config)
+        model = _Rescaled(self.target.model)
+        run = self._twin(target_of(model, self.sample), self.config)
         result = {}
         for divisor in RESCALINGS:
             model.divisor.assign(divisor)
             result[divisor] = run("pgd", epsilon, among)
         return result
 
-    def _twin(self, model: Callable, config: EvaluationConfig) -> "_Runner":
+    def _twin(self, target: Target, config: EvaluationConfig) -> "_Runner":
         return _Runner(
-            model,
+            target,
             self.sample,
             config,
             self.seed,
@@ -254,7 +258,7 @@ class _Runner:
             attack = PGD(steps=1)
             parts = []
             for images, labels, _ in chunks(self.sample, np.arange(len(self.sample))):
-                flat = attack.gradients(self.model, images, labels)
+                flat = attack.gradients(self.target, images, labels)
                 flat = flat.reshape(len(labels), -1)
                 parts.append(np.isfinite(flat).all(axis=1) & (flat != 0).any(axis=1))
             return {"usable": np.concatenate(parts)}

@@ -53,7 +53,7 @@ def check_fits(model: keras.Model, data: ImageData, origin: str) -> None:
             f"{data.name}. Received: {received}"
         )
     try:
-        Target(model, loss="ce", targeted=False, sample=images)
+        Target(model, images)
     except UserError as error:
         raise type(error)(f"{origin}: {error}") from error
 

@@ -12,7 +12,7 @@ from supcon_tf.data import Split
 from supcon_tf.evaluation.checks import run_checks
 from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
 from supcon_tf.evaluation.journal import Journal
-from supcon_tf.evaluation.robustness import measure_robustness
+from supcon_tf.evaluation.robustness import measure_robustness, target_of
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.models.folding import fold_batch_norm
@@ -90,12 +90,16 @@ def evaluate(
     }
     if not classifier_trained:
         return Evaluation(summary, {}, arrays)
-    robustness = measure_robustness(model, split, config, seed, source, title, journal)
+    # All attacks share one target of each model, so each is compiled once.
+    target = target_of(model, split)
+    if source is not None:
+        source = target_of(source, split)
+    robustness = measure_robustness(target, split, config, seed, source, title, journal)
     summary["clean_accuracy"] = robustness.clean_accuracy
     summary["attacks"] = robustness.rows
     if with_checks:
         summary["checks"] = run_checks(
-            model,
+            target,
             split,
             config,
             seed=seed,

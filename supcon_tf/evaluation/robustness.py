@@ -1,7 +1,8 @@
 """Accuracy under attack: every attack at every epsilon, image by image."""
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,15 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from supcon_tf.attacks import FGSM, PGD, AutoAttackART, RandomNoise, Square, Transfer
+from supcon_tf.attacks import (
+    FGSM,
+    PGD,
+    AutoAttackART,
+    RandomNoise,
+    Square,
+    Target,
+    Transfer,
+)
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.evaluation.batches import compiled, in_batches
@@ -38,11 +47,11 @@ class Robustness:
 
 
 def measure_robustness(
-    model: keras.Model,
+    model: keras.Model | Target,
     split: Split,
     config: EvaluationConfig,
     seed: int = 0,
-    source: keras.Model | None = None,
+    source: keras.Model | Target | None = None,
     title: str = "attacks",
     journal: Journal | None = None,
 ) -> Robustness:
@@ -51,7 +60,7 @@ def measure_robustness(
     Nothing is carried from one epsilon to another.
 
     Args:
-        model: maps [0,1] images to logits.
+        model: maps [0,1] images to logits; a target that others use is compiled once.
         split: images and labels.
         config: attacks, epsilons and their parameters.
         seed: of random starts and searches.
@@ -60,14 +69,19 @@ def measure_robustness(
         journal: where finished parts are kept and found again.
     """
     journal = journal or Journal()
-    clean = journal.part("clean", lambda: {"predicted": predictions(model, split)})
+    target = target_of(model, split)
+    if source is not None:
+        source = target_of(source, split)
+    clean = journal.part(
+        "clean", lambda: {"predicted": predictions(target.model, split)}
+    )
     result = Robustness(outcomes={"clean": clean["predicted"] == split.labels})
     correct = np.flatnonzero(result.outcomes["clean"])
     total = len(config.attacks) * len(config.epsilons) * len(correct)
     with tqdm(total=total, desc=title, unit="image", disable=None) as bar:
         for name in config.attacks:
             for epsilon, survived, seconds, attack in _survivors(
-                name, model, split, correct, config, seed, source, bar, journal
+                name, target, split, correct, config, seed, source, bar, journal
             ):
                 outcome = np.zeros(len(split), bool)
                 outcome[correct[survived]] = True
@@ -82,7 +96,7 @@ def make_attack(
     epsilon: float,
     config: EvaluationConfig,
     seed: int = 0,
-    source: keras.Model | None = None,
+    source: keras.Model | Target | None = None,
 ) -> Any:
     """The attack that a name on the command line stands for.
 
@@ -125,6 +139,13 @@ def make_attack(
     return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
 
 
+def target_of(model: keras.Model | Target, split: Split) -> Target:
+    """The model as attacks take it, tried on a few images of the split."""
+    if isinstance(model, Target):
+        return model
+    return Target(model, split.images[:4].astype(np.float32) / 255)
+
+
 def pixel_units(epsilon: float, norm: str) -> float:
     """An epsilon of the command line in [0,1] pixel units."""
     return epsilon / 255 if norm == "linf" else epsilon
@@ -155,59 +176,42 @@ def chunks(
 
 def _survivors(
     name: str,
-    model: keras.Model,
+    target: Target,
     split: Split,
     correct: np.ndarray,
     config: EvaluationConfig,
     seed: int,
-    source: keras.Model | None,
+    source: Target | None,
     bar: tqdm,
     journal: Journal,
 ) -> Iterator[tuple[float, np.ndarray, float, Any]]:
     """For each epsilon: who of `correct` survives, the seconds, and the attack."""
     attacks = [make_attack(name, e, config, seed, source) for e in config.epsilons]
-    if name == "fgsm":
-        radii = [attack.epsilon for attack in attacks]
-
-        def at_all_radii(images: np.ndarray, labels: np.ndarray, _: Any) -> np.ndarray:
-            return attacks[0].survivors_at(model, images, labels, radii)
-
-        # All epsilons share the gradient at the image.
-        survived, seconds = _in_parts(at_all_radii, name, split, correct, bar, journal)
-        for epsilon, attack, row in zip(
-            config.epsilons, attacks, survived.reshape(len(radii), -1), strict=True
-        ):
-            yield epsilon, row, seconds / len(radii), attack
-        return
-    for epsilon, attack in zip(config.epsilons, attacks, strict=True):
-
-        def at_epsilon(
-            images: np.ndarray,
-            labels: np.ndarray,
-            rows: np.ndarray,
-            attack: Any = attack,
-        ) -> np.ndarray:
-            return attack.survivors(model, images, labels, indices=rows)
-
-        survived, seconds = _in_parts(
-            at_epsilon, f"{name}@{epsilon:g}", split, correct, bar, journal
-        )
-        yield epsilon, survived, seconds, attack
+    groups = [attacks] if attacks[0].shares_epsilons else [[one] for one in attacks]
+    epsilons = iter(config.epsilons)
+    for group in groups:
+        named = list(itertools.islice(epsilons, len(group)))
+        part = f"{name}@{'+'.join(f'{epsilon:g}' for epsilon in named)}"
+        survived, seconds = _in_parts(group, part, target, split, correct, bar, journal)
+        for epsilon, attack, row in zip(named, group, survived, strict=True):
+            yield epsilon, row, seconds / len(group), attack
 
 
 def _in_parts(
-    attack: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    attacks: Sequence[Any],
     name: str,
+    target: Target,
     split: Split,
     correct: np.ndarray,
     bar: tqdm,
     journal: Journal,
 ) -> tuple[np.ndarray, float]:
-    """Who of `correct` survives (..., N), and the seconds, of this process or before.
+    """Who of `correct` survives (attacks, N), and the seconds, now or before.
 
-    Each part is kept as soon as it is finished.
+    The attacks are one at several strengths. Each part is kept once it is finished.
     """
-    parts, seconds = [np.zeros(0, bool)], 0.0
+    radii = [attack.epsilon for attack in attacks]
+    parts, seconds = [np.zeros((len(radii), 0), bool)], 0.0
     for number, (images, labels, rows) in enumerate(chunks(split, correct)):
 
         def survivors(
@@ -216,16 +220,16 @@ def _in_parts(
             rows: np.ndarray = rows,
         ) -> dict[str, Any]:
             start = time.perf_counter()
-            survived = attack(images, labels, rows)
+            survived = attacks[0].survivors_at(
+                target, images, labels, radii, indices=rows, known_right=True
+            )
             return {"survived": survived, "seconds": time.perf_counter() - start}
 
         part = journal.part(f"{name}/{number}", survivors)
         parts.append(part["survived"])
         seconds += float(part["seconds"])
         bar.update(part["survived"].size)
-    if len(parts) > 1:
-        del parts[0]
-    return np.concatenate(parts, axis=-1), seconds
+    return np.concatenate(parts, axis=1), seconds
 
 
 def _row(

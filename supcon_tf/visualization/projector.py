@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks import FGSM
+from supcon_tf.attacks import FGSM, Target
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.models import ContrastiveClassifier
@@ -87,6 +87,7 @@ class SnapshotWriter:
         self._model = in_full_precision(model)
         signature = [tf.TensorSpec([None, *self._images.shape[1:]], tf.float32)]
         self._forward = tf.function(self._outputs, input_signature=signature)
+        self._target = Target(self._model, self._images[:4].astype(np.float32) / 255)
 
     def write(self, name: str, *, classifier_trained: bool = True) -> None:
         """Adds the tensors `NAME clean` and `NAME adversarial`, or replaces them.
@@ -130,7 +131,7 @@ class SnapshotWriter:
             labels = self._labels[batch]
             images = tf.constant(self._images[batch].astype(np.float32) / 255)
             if attacked:
-                images = self._attack(self._model, images, labels)
+                images = self._attack(self._target, images, labels)
             embeddings, logits, inputs = (t.numpy() for t in self._forward(images))
             kernel, bias = self._model.classifier.get_weights()
             margins = relative_margins(inputs, labels, kernel, bias)

@@ -57,7 +57,7 @@ def test_random_points_fill_the_unit_ball(norm):
         norm,
         seed=0,
         identities=np.arange(4000),
-        rounds=np.zeros(4000, np.int64),
+        tries=np.zeros(4000, np.int64),
     )
     radius = lengths(points, norm)
     assert radius.max() <= 1 + 1e-6
@@ -68,14 +68,14 @@ def test_random_points_fill_the_unit_ball(norm):
 
 
 def test_random_numbers_belong_to_image_seed_and_round():
-    identities, rounds = np.array([5, 2, 9]), np.array([0, 1, 0])
-    together = streams.uniform(3, identities, rounds, 7)
-    alone = streams.uniform(3, identities[1:2], rounds[1:2], 7)
+    identities, tries = np.array([5, 2, 9]), np.array([0, 1, 0])
+    together = streams.uniform(3, identities, tries, 7)
+    alone = streams.uniform(3, identities[1:2], tries[1:2], 7)
     np.testing.assert_array_equal(together[1:2], alone)
     others = [
-        streams.uniform(4, identities, rounds, 7),
-        streams.uniform(3, identities + 1, rounds, 7),
-        streams.uniform(3, identities, rounds + 1, 7),
+        streams.uniform(4, identities, tries, 7),
+        streams.uniform(3, identities + 1, tries, 7),
+        streams.uniform(3, identities, tries + 1, 7),
     ]
     assert all(not np.isin(other, together).any() for other in others)
 

@@ -46,7 +46,8 @@ def test_l2_fgsm_on_a_linear_model_steps_along_the_gradient(linear, data):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_of_one_step_without_start_is_fgsm(model, data, norm):
-    pgd = PGD(epsilon=0.1, steps=1, step_size=0.1, random_start=False, norm=norm)
+    single = {"steps": 1, "random_start": False, "early_stop": False}
+    pgd = PGD(epsilon=0.1, step_size=0.1, norm=norm, **single)
     np.testing.assert_array_equal(
         pgd(model, *data), FGSM(epsilon=0.1, norm=norm)(model, *data)
     )
@@ -64,8 +65,7 @@ def test_survivors_at_equals_survivors_of_each_epsilon(model, data, norm):
         model, images, labels, epsilons, batch_size=40
     )
     apart = [
-        right & FGSM(epsilon=e, norm=norm).survivors(model, images, labels)
-        for e in epsilons
+        FGSM(epsilon=e, norm=norm).survivors(model, images, labels) for e in epsilons
     ]
     np.testing.assert_array_equal(together, apart)
     assert together.shape == (4, len(images))

@@ -36,15 +36,15 @@ def test_difference_of_logits_ratio_of_literal_logits():
 def test_gradients_of_literal_logits(loss, expected):
     with tf.GradientTape() as tape:
         tape.watch(LOGITS)
-        values = objectives.make_objective(loss, targeted=False)(LOGITS, LABELS)
+        values = objectives.Objective(loss).values(LOGITS, LABELS, LABELS)
     np.testing.assert_allclose(tape.gradient(values, LOGITS), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["ce", "cw"])
 def test_targeted_objective_grows_with_the_targets_logit(loss):
-    objective = objectives.make_objective(loss, targeted=True)
+    values = objectives.Objective(loss, targeted=True).values
     raised = LOGITS + tf.one_hot(LABELS, 3)
-    assert np.all(objective(raised, LABELS) > objective(LOGITS, LABELS))
+    assert np.all(values(raised, LABELS, LABELS) > values(LOGITS, LABELS, LABELS))
 
 
 def test_ratio_ignores_shift_and_scale_of_logits():
@@ -61,21 +61,19 @@ def test_equal_logits_have_ratio_zero():
 @pytest.mark.parametrize("loss", objectives.LOSSES)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_values_are_float32_or_better(loss, dtype):
-    values = objectives.make_objective(loss, targeted=False)(
-        tf.cast(LOGITS, dtype), LABELS
-    )
+    values = objectives.Objective(loss).values(tf.cast(LOGITS, dtype), LABELS, LABELS)
     assert values.dtype == (tf.float64 if dtype == "float64" else tf.float32)
 
 
 def test_fools_reads_labels_and_targets():
-    untargeted = objectives.fools(LOGITS, LABELS, targeted=False)
+    untargeted = objectives.Objective("ce").fools(LOGITS, LABELS)
     np.testing.assert_array_equal(untargeted, [False, True])
-    targeted = objectives.fools(LOGITS, LABELS, targeted=True)
+    targeted = objectives.Objective("ce", targeted=True).fools(LOGITS, LABELS)
     np.testing.assert_array_equal(targeted, [True, False])
 
 
 def test_unknown_loss_and_targeted_ratio_are_refused():
     with pytest.raises(UserError, match="Received: 'hinge'"):
-        objectives.make_objective("hinge", targeted=False)
+        objectives.Objective("hinge")
     with pytest.raises(UserError, match="reads the true label"):
-        objectives.make_objective("dlr", targeted=True)
+        objectives.Objective("dlr", targeted=True)

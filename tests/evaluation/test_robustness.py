@@ -108,18 +108,12 @@ def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
     """Also the second one: nothing is carried from one epsilon to another."""
     seen = []
 
-    def spying(name, epsilon, *arguments):
-        attack = make_attack(name, epsilon, *arguments)
-        inner = attack.survivors
+    def spying(self, model, images, labels, *, indices, **keywords):
+        seen.append((round(255 * self.epsilon, 6), indices.tolist()))
+        return inner(self, model, images, labels, indices=indices, **keywords)
 
-        def survivors(model, images, labels, *, indices):
-            seen.append((epsilon, indices.tolist()))
-            return inner(model, images, labels, indices=indices)
-
-        attack.survivors = survivors
-        return attack
-
-    monkeypatch.setattr(robustness_module, "make_attack", spying)
+    inner = PGD.survivors
+    monkeypatch.setattr(PGD, "survivors", spying)
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0, 8.0), pgd_steps=2)
     outcomes = measure_robustness(honest, split, config).outcomes
     correct = np.flatnonzero(outcomes["clean"]).tolist()
