@@ -21,8 +21,14 @@ ATTACKS = (
     "noise",
     "transfer",
     "square",
-    "autoattack_art",
+    "apgd_ce",
+    "apgd_t",
+    "fab_t",
+    "square_5000",
+    "autoattack",
 )
+# Attacks of earlier versions, which a run folder may still name.
+_RETIRED_ATTACKS = ("autoattack_art",)
 STAGES = ("pretrain", "finetune")
 
 
@@ -379,6 +385,7 @@ class Config:
         """
         try:
             default, values = cls(), json.loads(text)
+            _leave_out_retired_attacks(values.get("evaluation", {}))
             top = {k: v for k, v in values.items() if k not in _SECTIONS}
             for name in _SECTIONS:
                 top[name] = dataclasses.replace(
@@ -412,6 +419,12 @@ _SECTIONS = tuple(
     for field in dataclasses.fields(Config)
     if dataclasses.is_dataclass(field.default)
 )
+
+
+def _leave_out_retired_attacks(evaluation: dict[str, Any]) -> None:
+    if "attacks" in evaluation:
+        left = [a for a in evaluation["attacks"] if a not in _RETIRED_ATTACKS]
+        evaluation["attacks"] = left or list(EvaluationConfig().attacks)
 
 
 def _picked(section: Any, prefix: str, values: dict[str, Any]) -> dict[str, Any]:

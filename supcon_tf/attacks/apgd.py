@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages, Array
-from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.bounds import on_unit_sphere, project, steepest_direction
 from supcon_tf.attacks.inputs import check_count
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.step_sizes import StepSizes
 from supcon_tf.attacks.wrong_classes import nearest_wrong_classes
 

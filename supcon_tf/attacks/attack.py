@@ -94,6 +94,10 @@ class Attack(ABC):
         An estimate: what progress is measured in.
         """
 
+    def stages(self) -> dict[str, "Attack"]:
+        """The attacks by name that it is, each made on what the one before has left."""
+        return {"": self}
+
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """Everything but epsilon and norm, for a report, as JSON has it."""
@@ -233,7 +237,7 @@ class Attack(ABC):
 
     def _target(self, model: Callable | Target, inputs: Inputs) -> Target:
         target = Target.of(model, inputs.images)
-        target.check_fits(self.objective)
+        self.objective.check_classes(target.classes)
         inputs.check_labels_below(target.classes)
         return target
 

@@ -69,8 +69,10 @@ class AutoAttack(Attack):
         self.version = version
         self.members = _members(version, epsilon=epsilon, norm=norm, seed=seed)
 
-    def only(self, member: str) -> Self:
-        """The same with one of its members, such as "fab_t"."""
+    def stages(self) -> dict[str, Attack]:
+        return {name: self._only(name) for name in self.members}
+
+    def _only(self, member: str) -> Self:
         other = copy.copy(self)
         other.members = {member: self.members[member]}
         return other
@@ -121,7 +123,9 @@ class AutoAttack(Attack):
         members = self.members.items()
         return {
             "version": self.version,
-            "members": [{"name": name, **member.parameters()} for name, member in members],
+            "members": [
+                {"name": name, **member.parameters()} for name, member in members
+            ],
         }
 
     def _fooled(self, target: Target, inputs: Inputs, batch_size: int) -> np.ndarray:

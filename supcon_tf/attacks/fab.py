@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages, Array
-from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.bounds import on_unit_sphere
 from supcon_tf.attacks.hyperplanes import step_to_hyperplane
 from supcon_tf.attacks.inputs import check_count
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.wrong_classes import nearest_wrong_classes
 
 # The paper's alpha_max, eta and beta.
@@ -209,7 +209,8 @@ def _steps(norm: str) -> tf.types.experimental.PolymorphicFunction:
         from_here = step_to_hyperplane(here, normal, gap, norm)
         from_image = step_to_hyperplane(origin, normal, height, norm)
         lengths = [
-            tf.maximum(_length(change, norm), 1e-8) for change in (from_here, from_image)
+            tf.maximum(_length(change, norm), 1e-8)
+            for change in (from_here, from_image)
         ]
         pull = tf.minimum(lengths[0] / (lengths[0] + lengths[1]), _PULL)
         moved = (1 - pull) * (here + _OVERSHOOT * from_here)

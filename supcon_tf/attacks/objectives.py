@@ -104,9 +104,14 @@ class Objective:
                 f"reads the true label. Received: loss={self.loss!r}, targeted=True"
             )
 
-    @property
-    def fewest_classes(self) -> int:
-        return _FEWEST_CLASSES.get(self.loss, 2)
+    def check_classes(self, classes: int) -> None:
+        """Refuses a number of classes that is too small for the loss."""
+        fewest = _FEWEST_CLASSES.get(self.loss, 2)
+        if classes < fewest:
+            raise UserError(
+                f"loss={self.loss!r} needs at least {fewest} classes. "
+                f"Received: {classes}"
+            )
 
     def values(
         self, logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages
-from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.bounds import steepest_direction, uniform_in_unit_ball
 from supcon_tf.attacks.inputs import Inputs, check_count, check_number
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.target import Judgement, Target
 from supcon_tf.errors import UserError
 

@@ -5,9 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages
-from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.bounds import uniform_in_unit_ball
 from supcon_tf.attacks.inputs import check_count
+from supcon_tf.attacks.search_attack import SearchAttack
 
 
 class RandomNoise(SearchAttack):

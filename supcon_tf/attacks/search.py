@@ -94,7 +94,9 @@ def _judge_images_themselves(
     images.fooled = judged.fooled.copy()
 
 
-def _try_candidates(attack: "SearchAttack", target: Target, active: ActiveImages) -> None:
+def _try_candidates(
+    attack: "SearchAttack", target: Target, active: ActiveImages
+) -> None:
     """Judges a candidate for each image and keeps it where it is the best so far."""
     proposed = attack.propose(active)
     may_be_result = attack.may_be_result(active)

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from supcon_tf.attacks import square_l2, streams
 from supcon_tf.attacks.active import ActiveImages
-from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.inputs import check_count, check_number
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.errors import UserError
 
 # Of 10,000 queries, those after which the area of squares halves (the paper's schedule).

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages
 from supcon_tf.attacks.attack import Attack
-from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.inputs import Inputs
 from supcon_tf.attacks.search import search
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.target import Target
 from supcon_tf.errors import UserError
 

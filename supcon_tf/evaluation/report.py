@@ -8,6 +8,7 @@ import keras
 
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData
+from supcon_tf.evaluation.autoattack_section import autoattack_section
 from supcon_tf.files import write_text
 from supcon_tf.markdown import markdown_table
 from supcon_tf.options import options_of, plain_number
@@ -45,6 +46,7 @@ def write_report(
         "## Accuracy",
         markdown_table(*accuracy_table(result)),
         _reading(result),
+        autoattack_section(result),
         pictures.pop(CURVES, ""),
         "## Can these figures be believed?",
         _checks(result),

@@ -52,7 +52,7 @@ def evaluate_run(
     destination = destination or folder
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source)
+    _check_attacks(config, source, data.num_classes)
     found = {}
     paths = finished_stages(folder, config)
     journal = _journal(destination, config, paths)
@@ -117,7 +117,7 @@ def evaluate_file(
     """
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source)
+    _check_attacks(config, source, data.num_classes)
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
     model = for_attacks(_in_float32_throughout(model))
@@ -226,13 +226,14 @@ def transfer_source(settings: EvaluationConfig, data: ImageData) -> keras.Model 
     return for_attacks(model)
 
 
-def _check_attacks(config: Config, source: keras.Model | None) -> None:
+def _check_attacks(config: Config, source: keras.Model | None, classes: int) -> None:
     """Makes every attack once, so that none is refused after the others have run."""
     settings = config.evaluation
     for name in settings.attacks:
         for epsilon in settings.epsilons:
             try:
-                make_attack(name, epsilon, settings, config.seed, source)
+                attack = make_attack(name, epsilon, settings, config.seed, source)
+                attack.objective.check_classes(classes)
             except UserError as error:
                 raise UserError(f"--attacks={name}: {error}") from error
 
