@@ -89,9 +89,9 @@ class Attack(ABC):
 
     @abstractmethod
     def cost(self, classes: int) -> int:
-        """Forward passes for an image that withstands the attack, a gradient's as three.
+        """Forward passes for an image that withstands; a gradient's count as three.
 
-        An estimate: what progress is measured in.
+        An estimate, which progress is measured in.
         """
 
     def stages(self) -> dict[str, "Attack"]:

@@ -31,8 +31,8 @@ class FAB(SearchAttack):
         epsilon: radius of the ball in [0, 1] pixel units.
         norm: "linf" or "l2".
         targets: how many wrong classes, the nearest ones, it walks towards, one after
-            the other; all, if there are fewer. None: in each step the one whose plane is
-            closest, at the cost of a gradient for every class.
+            the other; all, if there are fewer. None: in each step the one whose plane
+            is closest, at the cost of a gradient for every class.
         restarts: walks towards each target: the first starts at the image, further
             ones at random points at distance epsilon / 2.
         steps: of each walk.
@@ -83,7 +83,7 @@ class FAB(SearchAttack):
         self.steps = check_count("steps", steps)
 
     def tries(self, classes: int) -> int:
-        # A step takes a try for each plane, at the point itself, and one for its result.
+        # A step takes a try for each plane, at the point itself, and one for its end.
         return self._walks(classes) * self.steps * (self._planes(classes) + 1)
 
     def cost(self, classes: int) -> int:
@@ -230,7 +230,7 @@ def _length(changes: tf.Tensor, norm: str) -> tf.Tensor:
 
 
 def _dual_length(normals: tf.Tensor, norm: str) -> np.ndarray:
-    """(N,) how much a linear function with these normals rises in a step of length 1."""
+    """(N,) how much linear functions with these normals rise in a step of length 1."""
     if norm == "linf":
         return tf.reduce_sum(tf.abs(normals), axis=(1, 2, 3)).numpy()
     return tf.sqrt(tf.reduce_sum(tf.square(normals), axis=(1, 2, 3))).numpy()

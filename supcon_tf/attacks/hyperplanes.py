@@ -50,8 +50,8 @@ def step_to_hyperplane(
 def _level(rates: tf.Tensor, limits: tf.Tensor, amounts: tf.Tensor) -> tf.Tensor:
     """The least level (N, 1) where `sum rates * min(level, limits)` is `amounts`.
 
-    The sum is concave and piecewise linear in the level, so Newton's method from 0 never
-    overshoots and ends, on the right piece, as soon as a step passes no limit.
+    The sum is concave and piecewise linear in the level, so Newton's method from 0
+    never overshoots and ends, on the right piece, as soon as a step passes no limit.
     """
     everything = tf.reduce_max(limits, axis=1, keepdims=True)
     nothing = tf.zeros_like(limits)

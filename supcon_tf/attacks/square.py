@@ -11,7 +11,7 @@ from supcon_tf.attacks.inputs import check_count, check_number
 from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.errors import UserError
 
-# Of 10,000 queries, those after which the area of squares halves (the paper's schedule).
+# Of 10,000 queries, those after which the squares' area halves (as in the paper).
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 

@@ -30,8 +30,8 @@ class StepSizes:
     loss has risen since nor the step been halved then.
 
     As in the reference implementation, few means at most the share `PROGRESS`, and a
-    run's first loss counts as a rise if it is above 0 (the paper: below the share; if it
-    is above the loss at the start).
+    run's first loss counts as a rise if it is above 0 (the paper: below the share, and
+    above the loss at the start).
 
     Args:
         steps: of a run.

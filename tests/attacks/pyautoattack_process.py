@@ -2,8 +2,8 @@
 
     python pyautoattack_process.py
 
-Prints a JSON object with what both found. TensorFlow and PyTorch share this process, and
-the reference computes in float64, so that only what we round differs.
+Prints a JSON object with what both found. TensorFlow and PyTorch share this process,
+and the reference computes in float64, so that only what we round differs.
 """
 
 import json
