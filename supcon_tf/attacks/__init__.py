@@ -9,6 +9,7 @@ from supcon_tf.attacks.autoattack import AutoAttack
 from supcon_tf.attacks.fab import FAB
 from supcon_tf.attacks.fgsm import FGSM
 from supcon_tf.attacks.pgd import PGD
+from supcon_tf.attacks.probe import ProbabilityOutputError
 from supcon_tf.attacks.random_noise import RandomNoise
 from supcon_tf.attacks.square import Square
 from supcon_tf.attacks.target import Target
@@ -20,6 +21,7 @@ __all__ = [
     "FGSM",
     "PGD",
     "AutoAttack",
+    "ProbabilityOutputError",
     "RandomNoise",
     "Square",
     "Target",

@@ -58,12 +58,13 @@ class ActiveImages:
         """Rows `start` to `stop` of a call, before anything was judged."""
         rows = slice(start, stop)
         origin = tf.constant(inputs.images[rows])
+        labels = inputs.labels[rows].astype(np.int32)
         count = len(origin)
         return cls(
             positions=np.arange(start, start + count),
             identities=inputs.identities[rows],
-            labels=inputs.labels[rows],
-            targets=inputs.labels[rows],
+            labels=labels,
+            targets=labels,
             tries=np.zeros(count, np.int64),
             fooled=np.zeros(count, bool),
             best_loss=np.full(count, -np.inf),

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.attacks.bounds import NORMS
-from supcon_tf.attacks.inputs import Inputs, check_count, check_number
+from supcon_tf.attacks.inputs import Inputs, check_count, check_number, check_switch
 from supcon_tf.attacks.objectives import Objective
 from supcon_tf.attacks.target import Target
 from supcon_tf.errors import UserError
@@ -56,11 +56,11 @@ class Attack(ABC):
             raise UserError(
                 f"loss must be one of {', '.join(self.losses)}. Received: {loss!r}"
             )
-        self.objective = Objective(loss, targeted=targeted)
+        self.targeted = check_switch("targeted", targeted)
+        self.objective = Objective(loss, targeted=self.targeted)
         self.loss = loss
-        self.targeted = targeted
         self.seed = check_count("seed", seed, minimum=0)
-        self.early_stop = early_stop
+        self.early_stop = check_switch("early_stop", early_stop)
 
     @abstractmethod
     def run(
@@ -193,7 +193,7 @@ class Attack(ABC):
             inputs,
             batch_size=check_count("batch_size", batch_size),
             early_stop=True,
-            known_right=known_right,
+            known_right=check_switch("known_right", known_right),
         )
 
     def survivors_at(

@@ -11,7 +11,7 @@ from supcon_tf.errors import UserError
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images (N, H, W, C) float32 in [0, 1], labels (N,), identities (N,)."""
+    """Images (N, H, W, C) float32 in [0, 1], integer labels (N,), identities (N,)."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -41,7 +41,7 @@ class Inputs:
                 )
         return cls(
             images,
-            _checked_integers("labels", labels, len(images)).astype(np.int32),
+            _checked_integers("labels", labels, len(images)),
             np.arange(len(images))
             if indices is None
             else _checked_integers("indices", np.asarray(indices), len(images)),
@@ -65,13 +65,22 @@ class Inputs:
 
 def check_number(name: str, value: Any, *, minimum: float = 0) -> float:
     """`value` as a float, if it is finite and not below `minimum`."""
-    if not isinstance(value, int | float | np.number) or not (
-        math.isfinite(value) and value >= minimum
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.integer | np.floating)
+        or not (math.isfinite(value) and value >= minimum)
     ):
         raise UserError(
             f"{name} must be a number of at least {minimum:g}. Received: {value!r}"
         )
     return float(value)
+
+
+def check_switch(name: str, value: Any) -> bool:
+    """`value`, if it is True or False, and not a word for it."""
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} must be True or False. Received: {value!r}")
+    return bool(value)
 
 
 def check_count(name: str, value: Any, *, minimum: int = 1) -> int:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages
 from supcon_tf.attacks.bounds import steepest_direction, uniform_in_unit_ball
-from supcon_tf.attacks.inputs import Inputs, check_count, check_number
+from supcon_tf.attacks.inputs import Inputs, check_count, check_number, check_switch
 from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.target import Judgement, Target
 from supcon_tf.errors import UserError
@@ -76,12 +76,12 @@ class PGD(SearchAttack):
         )
         self.steps = check_count("steps", steps)
         self.restarts = check_count("restarts", restarts)
-        self.random_start = random_start
+        self.random_start = check_switch("random_start", random_start)
         self._step_size = (
             None if step_size is None else check_number("step_size", step_size)
         )
-        self.starts_at_image = not random_start
-        if self.restarts > 1 and not random_start:
+        self.starts_at_image = not self.random_start
+        if self.restarts > 1 and not self.random_start:
             raise UserError(
                 "more than one of restarts needs random_start=True. "
                 f"Received: restarts={restarts}, random_start=False"

@@ -1,23 +1,28 @@
-"""The model under attack: compiled once, refused if it gives probabilities."""
+"""The model under attack: compiled once, refused if it gives no logits."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks import streams
 from supcon_tf.attacks.objectives import Objective
+from supcon_tf.attacks.probe import (
+    ProbabilityOutputError,
+    in_inference,
+    is_faithful,
+    probe_images,
+    probed,
+    refuse_probabilities,
+)
+from supcon_tf.attacks.tracing import (
+    calls_python,
+    depends_on_input,
+    last_operation,
+    traced,
+)
 from supcon_tf.errors import UserError
-
-_PROBE_IMAGES = 4
-
-
-class ProbabilityOutputError(UserError):
-    """The model gives probabilities; their gradients vanish and fake robustness."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class Target:
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
-        UserError: if the output is no logits (N, classes) or isn't finite.
+        UserError: if the model can't be called on such images, if its output isn't
+            logits (N, classes), or not finite.
 
     Example:
 
@@ -74,9 +80,14 @@ class Target:
 
     def __init__(self, model: Callable, images: Any) -> None:
         self.model = model
-        self.image_shape = tuple(np.shape(images)[1:])
-        self.classes: int = _probe(model, np.asarray(images[:_PROBE_IMAGES]))
-        self._compiled: dict[tuple[Objective, bool], Callable] = {}
+        self._probe = probe_images(images)
+        self.image_shape = tuple(self._probe.shape[1:])
+        self._forward = in_inference(model)
+        logits = probed(self._forward, self._probe)
+        self.classes: int = logits.shape[1]
+        self._compiled, self._trace = self._traced()
+        refuse_probabilities(logits)
+        self._judges: dict[tuple[Objective, bool], Callable] = {}
 
     @classmethod
     def of(cls, model: "Callable | Target", images: Any) -> "Target":
@@ -93,6 +104,10 @@ class Target:
                 f"target was made with. Received: {tuple(np.shape(images)[1:])}"
             )
         return model
+
+    def logits(self, images: tf.Tensor) -> tf.Tensor:
+        """(N, classes) of float32 images (N, H, W, C)."""
+        return tf.convert_to_tensor(self._compiled(images))
 
     def judge(
         self,
@@ -116,11 +131,9 @@ class Target:
             UserError: if a logit is not finite.
         """
         key = (objective, gradient)
-        if key not in self._compiled:
-            self._compiled[key] = _compile(
-                self.model, objective, gradient, self.image_shape
-            )
-        loss, fooled, finite, logits, slope = self._compiled[key](
+        if key not in self._judges:
+            self._judges[key] = self._compiled_judge(objective, gradient)
+        loss, fooled, finite, logits, slope = self._judges[key](
             images,
             tf.constant(labels, tf.int32),
             tf.constant(labels if targets is None else targets, tf.int32),
@@ -134,93 +147,65 @@ class Target:
             slope if gradient else tf.zeros_like(images),
         )
 
+    def _traced(self) -> tuple[Callable, Any]:
+        """The model compiled, and its trace; as it is, and None, where that fails."""
+        compiled, trace = traced(self._forward, self._images_spec())
+        if trace is None or not is_faithful(compiled, self._forward, self._probe):
+            return self._forward, None
+        last = last_operation(trace).lower()
+        if last in ("softmax", "sigmoid", "hardsigmoid"):
+            raise ProbabilityOutputError(
+                "the model must end in logits, without an activation. "
+                f"Received: an output through {last}"
+            )
+        return compiled, trace
 
-def logits_function(model: Callable) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The model in inference mode, of images alone."""
-    if isinstance(model, keras.Layer) or _has_training(model):
-        return lambda images: model(images, training=False)
-    return model
+    def _compiled_judge(self, objective: Objective, gradient: bool) -> Callable:
+        def forward(images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tuple:
+            logits = tf.convert_to_tensor(self._forward(images))
+            finite = tf.reduce_all(tf.math.is_finite(logits))
+            fooled = objective.fools(logits, labels)
+            loss = objective.values(logits, labels, targets)
+            return loss, fooled, finite, tf.cast(logits, tf.float32), ()
 
+        def with_gradient(
+            images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+        ) -> tuple:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(images)
+                loss, *rest, _ = forward(images, labels, targets)
+            slope = tape.gradient(loss, images)
+            if slope is None:
+                self._refuse_hidden_gradient()
+                slope = tf.zeros_like(images)
+            return loss, *rest, slope
 
-def _compile(
-    model: Callable, objective: Objective, gradient: bool, shape: tuple[int, ...]
-) -> Callable:
-    logits_of = logits_function(model)
+        function = with_gradient if gradient else forward
+        if self._trace is None:
+            return function
+        # The open batch size is what lets a last, smaller batch share the trace.
+        label_spec = tf.TensorSpec([None], tf.int32)
+        judge, _ = traced(function, self._images_spec(), label_spec, label_spec)
+        if gradient and calls_python(self._trace):
+            # A Python function that computes in NumPy passes zeros on.
+            labels = tf.zeros([len(self._probe)], tf.int32)
+            if not np.any(judge(self._probe, labels, labels)[-1]):
+                self._refuse_hidden_gradient()
+        return judge
 
-    def forward(images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tuple:
-        logits = tf.convert_to_tensor(logits_of(images))
-        finite = tf.reduce_all(tf.math.is_finite(logits))
-        fooled = objective.fools(logits, labels)
-        loss = objective.values(logits, labels, targets)
-        return loss, fooled, finite, tf.cast(logits, tf.float32), ()
+    def _refuse_hidden_gradient(self) -> None:
+        """Refuses a model that no gradient passes, unless operations stop it.
 
-    def with_gradient(
-        images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
-    ) -> tuple:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            loss, *rest, _ = forward(images, labels, targets)
-        # A model that rounds its input has no gradient; that's a finding, no error.
-        slope = tape.gradient(
-            loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        return loss, *rest, slope
+        A model that rounds its input has none; that is a finding of the checks.
+        """
+        trace = self._trace
+        if trace is None or calls_python(trace) or not depends_on_input(trace):
+            raise UserError(
+                "this attack needs the model's gradient, and there is none: pass the "
+                "Keras model itself, or a function of TensorFlow operations, or take "
+                "an attack without gradients (Square, RandomNoise). Received: "
+                f"{self.model!r}, which hides its computation from TensorFlow"
+            )
 
-    function = with_gradient if gradient else forward
-    # The open batch size is what lets a last, smaller batch share the trace.
-    signature = [
-        tf.TensorSpec([None, *shape], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([None], tf.int32),
-    ]
-    compiled = tf.function(function, input_signature=signature, autograph=False)
-    try:
-        compiled.get_concrete_function()
-    except (NotImplementedError, AttributeError, TypeError):
-        # The probe ran, so the model works, but only on values.
-        return function
-    return compiled
-
-
-def _probe(model: Callable, sample: np.ndarray) -> int:
-    """Tries the model on a few images and on noise; returns its number of classes."""
-    activation = _last_activation(model)
-    if activation in ("softmax", "sigmoid", "hard_sigmoid"):
-        raise ProbabilityOutputError(
-            "the model must end in logits, without an activation. "
-            f"Received: an output through {activation}"
-        )
-    shape = sample.shape[1:]
-    count = np.arange(_PROBE_IMAGES)
-    noise = streams.uniform(0, count, 0 * count, int(np.prod(shape)))
-    images = np.concatenate([sample, noise.reshape(-1, *shape)], dtype=np.float32)
-    logits = np.asarray(logits_function(model)(tf.constant(images)))
-    if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
-        raise UserError(
-            "the model must return logits of shape (N, classes), with two classes or "
-            f"more. Received: shape {logits.shape} for {len(images)} images"
-        )
-    logits = logits.astype(np.float64)
-    if not np.isfinite(logits).all():
-        raise UserError("the model's logits must be finite. Received: NaN or inf")
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, rtol=0, atol=1e-3):
-        raise ProbabilityOutputError(
-            "the model must return logits: attacks on probabilities are misleadingly "
-            f"weak. Received: rows that sum to 1, such as {logits[0].round(4)[:4]}"
-        )
-    return logits.shape[1]
-
-
-def _last_activation(model: Any) -> str | None:
-    while isinstance(model, keras.Model) and getattr(model, "outputs", None):
-        model = model.layers[-1]
-    if isinstance(model, keras.layers.Softmax):
-        return "softmax"
-    return getattr(getattr(model, "activation", None), "__name__", None)
-
-
-def _has_training(model: Callable) -> bool:
-    try:
-        return "training" in inspect.signature(model).parameters
-    except (TypeError, ValueError):
-        return False
+    def _images_spec(self) -> tf.TensorSpec:
+        return tf.TensorSpec([None, *self.image_shape], tf.float32)

@@ -25,7 +25,8 @@ class Transfer(SearchAttack):
         source: the model that `attack` sees, of the same classes and image shape.
 
     Raises:
-        UserError: on a call, if `source` gives no logits, or not as many as the model.
+        UserError: if `attack` is none; on a call, if `source` gives no logits, or not
+            as many as the model.
 
     Example:
 
@@ -39,6 +40,8 @@ class Transfer(SearchAttack):
     """
 
     def __init__(self, attack: Attack, source: Callable | Target) -> None:
+        if not isinstance(attack, Attack):
+            raise UserError(f"attack must be an Attack. Received: {attack!r}")
         super().__init__(
             epsilon=attack.epsilon,
             norm=attack.norm,

@@ -15,9 +15,8 @@ from supcon_tf.attacks import PGD, Target
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
-from supcon_tf.evaluation.batches import compiled, in_batches
 from supcon_tf.evaluation.journal import Journal
-from supcon_tf.evaluation.robustness import chunks, make_attack, target_of
+from supcon_tf.evaluation.robustness import chunks, logits_of, make_attack, target_of
 
 # Divisors of the logits: a loss of enlarged logits saturates and hides its gradient.
 RESCALINGS = (10, 100)
@@ -109,7 +108,7 @@ def gather(
         source = target_of(source, sample)
     logits, again = journal.part(
         "logits",
-        lambda: dict(zip("ab", _logits_twice(target.model, sample), strict=True)),
+        lambda: {again: logits_of(target, sample) for again in "ab"},
     ).values()
     correct = logits.argmax(axis=1) == sample.labels
     compared = _compared(sample.labels, seed)
@@ -171,12 +170,6 @@ def strength_text(epsilon: float, norm: str) -> str:
 
 def _most_telling(standing: dict[float, int], clean: int) -> float:
     return min(standing, key=lambda e: (abs(standing[e] - clean / 2), -e))
-
-
-def _logits_twice(model: keras.Model, sample: Split) -> tuple[np.ndarray, np.ndarray]:
-    forward = compiled(lambda images: {"logits": model(images, training=False)}, sample)
-    first, second = (in_batches(forward, sample)["logits"] for _ in range(2))
-    return first, second
 
 
 class _Runner:

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from supcon_tf.attacks import (
@@ -25,7 +24,7 @@ from supcon_tf.attacks import (
 from supcon_tf.attacks.attack import Attack
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
-from supcon_tf.evaluation.batches import compiled, in_batches
+from supcon_tf.evaluation.batches import in_batches
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.statistics import wilson_interval
 
@@ -78,7 +77,7 @@ def measure_robustness(
     if source is not None:
         source = target_of(source, split)
     clean = journal.part(
-        "clean", lambda: {"predicted": predictions(target.model, split)}
+        "clean", lambda: {"predicted": logits_of(target, split).argmax(axis=1)}
     )
     result = Robustness(outcomes={"clean": clean["predicted"] == split.labels})
     correct = np.flatnonzero(result.outcomes["clean"])
@@ -172,18 +171,9 @@ def pixel_units(epsilon: float, norm: str) -> float:
     return epsilon / 255 if norm == "linf" else epsilon
 
 
-def predictions(model: keras.Model, split: Split) -> np.ndarray:
-    """(N,) predicted class ids."""
-    return logits_of(model, split).argmax(axis=1)
-
-
-def logits_of(model: keras.Model, split: Split) -> np.ndarray:
+def logits_of(target: Target, split: Split) -> np.ndarray:
     """(N, classes) logits, batch by batch."""
-
-    def forward(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"logits": model(images, training=False)}
-
-    return in_batches(compiled(forward, split), split)["logits"]
+    return in_batches(lambda images: {"logits": target.logits(images)}, split)["logits"]
 
 
 def chunks(

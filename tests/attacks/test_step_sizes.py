@@ -6,7 +6,7 @@ from supcon_tf.attacks.step_sizes import StepSizes, checkpoint_gaps
 
 
 def slow_run(start, losses):
-    """After each step of one image: step size, best loss, is it new, does it go back."""
+    """After each step of an image: step size, best loss, is it new, goes it back."""
     count = len(losses)
     gap = max(int(0.22 * count), 1)
     step, best, best_before, halved = 2.0, start, start, True

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import pytest
 
-from supcon_tf.attacks.target import ProbabilityOutputError
+from supcon_tf.attacks import ProbabilityOutputError
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.evaluation.checks import failed, run_checks, warning_lines
 
