@@ -122,7 +122,8 @@ class Bridge:
 
 
 def as_torch(images):
-    return torch.tensor(np.asarray(images, np.float64).transpose(0, 3, 1, 2))
+    channels_first = np.asarray(images, np.float64).transpose(0, 3, 1, 2)
+    return torch.tensor(np.ascontiguousarray(channels_first))
 
 
 def length(change, norm):

@@ -16,8 +16,10 @@ import pytest
 import supcon_tf.evaluation
 from supcon_tf.config import Config
 from supcon_tf.data import load
+from supcon_tf.errors import UserError
 from supcon_tf.evaluation.__main__ import main
 from supcon_tf.evaluation.command import parse_request
+from supcon_tf.evaluation.run import _check_attacks
 from supcon_tf.flags import run_command
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
@@ -413,10 +415,13 @@ def test_a_run_that_meets_other_data_is_refused(refused, run_dir):
     assert "must take images of digits, (20, 20, 3)" in error
 
 
-def test_attacks_that_cannot_be_made_are_refused_before_any_is_run(refused, run_dir):
-    words = ["--attacks=fgsm,square", "--norm=l2", "--epsilons=1"]
-    error = refused(f"--run_dir={run_dir}", *words, command=main)
-    assert "--attacks=square" in error
+def test_attacks_that_cannot_be_made_are_refused_before_any_is_run():
+    for name, classes in (("pgd_dlr", 2), ("apgd_t", 3), ("autoattack", 3)):
+        config = Config.from_flag_values({"attacks": ("fgsm", name)})
+        message = f"--attacks={name}: .* needs at least {classes + 1} classes"
+        with pytest.raises(UserError, match=message):
+            _check_attacks(config, None, classes)
+        _check_attacks(config, None, classes + 1)
 
 
 def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from supcon_tf.attacks import FGSM, PGD
 from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
-from supcon_tf.errors import UserError
 from supcon_tf.evaluation import robustness as robustness_module
 from supcon_tf.evaluation.robustness import make_attack, measure_robustness
 from supcon_tf.evaluation.statistics import wilson_interval
@@ -154,11 +153,6 @@ def test_every_name_of_the_command_line_is_an_attack(name, other_honest):
 def test_transfer_needs_a_source():
     with pytest.raises(ValueError, match="source"):
         make_attack("transfer", 8.0, EvaluationConfig())
-
-
-def test_square_in_l2_is_refused():
-    with pytest.raises(UserError, match="linf"):
-        make_attack("square", 1.0, EvaluationConfig(norm="l2"))
 
 
 @pytest.mark.parametrize(
