@@ -42,12 +42,13 @@ def last_operation(trace: Any) -> str:
     library = {f.signature.name: f for f in trace.graph.as_graph_def().library.function}
 
     def operation(function: Any, value: str) -> str:
-        name, *_, place = value.split(":")
+        # "node:output:number", or the name alone of an argument.
+        name, *place = value.split(":")
         node = {n.name: n for n in function.node_def}.get(name)
         if node is None:
             return ""
         if node.op in _CALLS:
-            return output(library[node.attr["f"].func.name], int(place))
+            return output(library[node.attr["f"].func.name], int(place[-1]))
         if node.op not in _PASSING:
             return str(node.op)
         operands = [one for one in node.input if not one.startswith("^")]

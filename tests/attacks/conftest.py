@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from supcon_tf.attacks import Target
+
 CLASSES = 4
 SHAPE = (8, 8, 3)
 
@@ -39,6 +41,12 @@ def model(data: tuple[np.ndarray, np.ndarray]) -> keras.Model:
     network.compile(keras.optimizers.Adam(0.01), loss)
     network.fit(*data, epochs=15, batch_size=32, verbose=0)
     return network
+
+
+@pytest.fixture(scope="session")
+def target(model: keras.Model, data: tuple[np.ndarray, np.ndarray]) -> Target:
+    """`model` as attacks take it, compiled once for all tests."""
+    return Target(model, data[0])
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import gc
+import random
 import weakref
 
 import keras
@@ -6,13 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.attacks import FGSM, PGD, RandomNoise, Square, Target
-from supcon_tf.attacks.target import ProbabilityOutputError
+from supcon_tf.attacks import (
+    FGSM,
+    PGD,
+    ProbabilityOutputError,
+    RandomNoise,
+    Square,
+    Target,
+)
 from supcon_tf.errors import UserError
 
 
 class Counting:
-    """Counts how often Python runs the model: once to probe, then once a trace."""
+    """Counts how often Python runs the model: to probe it, then once a trace."""
 
     def __init__(self, logits):
         self.logits = logits
@@ -36,30 +43,56 @@ def test_a_softmax_inside_a_nested_model_is_found(model, data):
 
 
 def test_functions_that_return_probabilities_are_refused(model, data):
-    with pytest.raises(ProbabilityOutputError, match="must return logits"):
-        FGSM()(lambda images: tf.nn.softmax(model(images)), *data)
+    """However they are scaled, whatever they are wrapped in, and in any precision."""
+    halves = keras.layers.Dense(4, activation="softmax", dtype="bfloat16")
+    in_xla = tf.function(lambda x: tf.nn.sigmoid(model(x)), jit_compile=True)
+    for probabilities in (
+        lambda x: tf.nn.softmax(model(x)),
+        lambda x: 100 * tf.nn.softmax(model(x)),
+        lambda x: tf.nn.softmax(tf.cast(model(x), tf.float16)),
+        lambda x: tf.clip_by_value(tf.nn.softmax(model(x)), 1e-7, 1.0),
+        lambda x: (tf.nn.softmax(model(x)) + tf.nn.softmax(2 * model(x))) / 2,
+        lambda x: 100 * tf.nn.softmax(model(x)).numpy(),
+        lambda x: in_xla(x),
+        keras.Sequential([keras.layers.Flatten(), halves]),
+        keras.Sequential([model, keras.layers.Lambda(keras.ops.sigmoid)]),
+        keras.Sequential([model, keras.layers.Activation("hard_sigmoid")]),
+    ):
+        with pytest.raises(ProbabilityOutputError, match="logits"):
+            RandomNoise()(probabilities, *data)
 
 
 def test_logits_are_not_taken_for_probabilities(model, data):
+    scale = tf.Variable(2.0)
     for logits in (
-        lambda images: tf.nn.relu(model(images)),
-        lambda images: tf.nn.log_softmax(model(images)),
-        lambda images: model(images) / 1e4,
+        lambda x: tf.nn.relu(model(x)),
+        lambda x: tf.nn.relu6(model(x)),
+        lambda x: tf.nn.silu(model(x)),
+        lambda x: tf.nn.log_softmax(model(x)),
+        lambda x: tf.sigmoid(model(x)) @ tf.eye(4),
+        lambda x: scale * model(x) / 1e4,
+        lambda x: tf.reduce_mean(x, [1, 2]) + tf.zeros(4)[:3],
+        lambda x: tf.zeros([len(x), 4]) if tf.executing_eagerly() else model(x) * 0,
     ):
-        FGSM()(logits, *data)
+        RandomNoise()(logits, data[0], data[1] % 3)
 
 
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        (lambda images: tf.zeros([tf.shape(images)[0]]), "shape"),
-        (lambda images: tf.zeros([tf.shape(images)[0], 1]), "two classes"),
-        (lambda images: tf.reduce_sum(images, [1, 2]) * np.nan, "finite"),
-    ],
-)
-def test_outputs_that_are_no_logits_are_refused(output, message, data):
-    with pytest.raises(UserError, match=message):
-        FGSM()(output, *data)
+def test_outputs_that_are_no_logits_are_refused(model, data):
+    two = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
+    for output, message in (
+        (lambda x: tf.zeros([len(x)]), "shape"),
+        (lambda x: tf.zeros([len(x), 1]), "two classes"),
+        (lambda x: tf.reduce_sum(x, [1, 2]) * np.nan, "finite"),
+        (lambda x: [model(x), model(x)], "Received: a list of 2"),
+        (lambda x: {"logits": model(x), "z": x}, "Received: a dict of logits, z"),
+        (lambda x: None, "NoneType"),
+        (lambda x: tf.cast(model(x), tf.int32), "floating-point.* Received: int32"),
+        (keras.Model(two, model(two[0])), "can't be called on images"),
+        (None, "can't be called on images"),
+    ):
+        with pytest.raises(UserError, match=message) as raised:
+            FGSM()(output, *data)
+        assert "\n" not in str(raised.value)
 
 
 def test_logits_that_turn_infinite_under_attack_are_refused(data):
@@ -86,12 +119,13 @@ def test_one_trace_serves_every_epsilon_seed_and_batch(model, data):
     counting = Counting(model)
     images, labels = data
     target = Target(counting, images)
+    calls = counting.calls
     for epsilon, seed in ((0.01, 0), (0.02, 1), (0.03, 2)):
         attack = PGD(epsilon=epsilon, steps=2 + seed, seed=seed, restarts=1 + seed)
         attack.survivors(target, images[:50], labels[:50], batch_size=16)
     FGSM(norm="l2").survivors_at(target, images, labels, [0.1, 0.2], batch_size=64)
-    # The probe, the gradient's trace, the forward pass's trace.
-    assert counting.calls == 3
+    # The gradient's trace, the forward pass's trace.
+    assert counting.calls == calls + 2
 
 
 def test_new_weights_are_seen_without_a_new_trace(data):
@@ -105,6 +139,51 @@ def test_new_weights_are_seen_without_a_new_trace(data):
     after = PGD().gradients(target, data[0], labels)
     assert counting.calls == calls
     assert np.abs(before - after).max() > 1e-4
+
+
+class Blurring:
+    """A defence whose strength is an attribute."""
+
+    def __init__(self, model, size):
+        self.model, self.size = model, size
+
+    def __call__(self, images):
+        return self.model(tf.nn.avg_pool2d(images, self.size, 1, "SAME"))
+
+
+def test_each_call_attacks_the_model_as_it_is_now(model, data):
+    attack, swept = FGSM(epsilon=0.02), Blurring(model, 1)
+    together = []
+    for size in (1, 2, 4):
+        swept.size = size
+        together.append(attack.survivors(swept, *data))
+    alone = [attack.survivors(Blurring(model, size), *data) for size in (1, 2, 4)]
+    np.testing.assert_array_equal(together, alone)
+    assert len({tuple(one) for one in alone}) == 3
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    changing = keras.Sequential([*layers, keras.layers.Rescaling(-1.0)])
+
+    def right():
+        labels = np.argmax(changing(data[0]), axis=1)
+        return RandomNoise(epsilon=0).survivors(changing, data[0], labels).all()
+
+    assert right()
+    changing.pop()
+    assert right()
+    changing.layers[-1].activation = keras.ops.negative
+    assert right()
+
+
+def test_a_target_refuses_images_of_another_shape(model, data):
+    with pytest.raises(UserError, match=r"\(8, 8, 3\).* Received: \(8, 8, 1\)"):
+        FGSM()(Target(model, data[0]), data[0][..., :1], data[1])
+
+
+def test_random_numbers_of_python_are_not_frozen(model, data):
+    images = tf.constant(data[0])
+    target = Target(lambda x: model(x) * (1 + random.random()), data[0])
+    assert np.abs(target.logits(images) - target.logits(images)).max() > 1e-3
 
 
 def attack_and_forget(kind, data):
@@ -145,13 +224,67 @@ def test_models_run_in_inference_mode(data):
     np.testing.assert_allclose(np.abs(gradients).sum(axis=(1, 2, 3)), 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("attack", [RandomNoise(), Square(queries=5)])
-def test_numpy_models_work_where_no_gradient_is_needed(attack, data):
-    labels = np.zeros(len(data[0]), int)
-    adversarial = attack(
-        lambda images: np.asarray(images).mean(axis=(1, 2)), data[0], labels
-    )
-    assert adversarial.shape == data[0].shape
+def opaque(model):
+    """The model's function where TensorFlow can't follow it."""
+
+    def predict(images):
+        return tf.constant(model.predict(images.numpy(), verbose=0))
+
+    def in_graph(function, images):
+        return tf.ensure_shape(function(images), [None, 4])
+
+    return {
+        "predict": lambda x: model.predict(x, verbose=0),
+        "array": lambda x: np.asarray(model(x)),
+        "function": lambda x: in_graph(
+            lambda x: tf.numpy_function(lambda a: np.asarray(model(a)), [x], "float32"),
+            x,
+        ),
+        "prepared": lambda x: model(
+            tf.ensure_shape(tf.numpy_function(np.sqrt, [x], "float32"), [None, 8, 8, 3])
+        ),
+        "py_function": lambda x: in_graph(
+            lambda x: tf.py_function(predict, [x], "float32"), x
+        ),
+    }
+
+
+def test_a_model_that_hides_its_gradient_is_refused_where_one_is_needed(model, data):
+    images, labels = data[0][:4], data[1][:4]
+    attacks = [FGSM(), PGD(), PGD(random_start=False), PGD(loss="cw", targeted=True)]
+    for attack, hidden in zip([*attacks, FGSM()], opaque(model).values(), strict=True):
+        with pytest.raises(UserError, match="pass the Keras model") as raised:
+            attack.survivors(hidden, images, labels, known_right=True)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("hidden", ["array", "function"])
+def test_a_model_that_hides_its_gradient_is_searched_without_it(model, data, hidden):
+    images, labels = data[0][:4], np.argmax(model(data[0][:4]), axis=1)
+    for attack in (RandomNoise(epsilon=0.1), Square(epsilon=0.1, queries=5)):
+        change = attack(opaque(model)[hidden], images, labels) - images
+        assert 0 < np.abs(change).max() <= 0.1 + 1e-6
+
+
+def test_a_gradient_that_operations_stop_is_zero(model, data):
+    for stopping in (
+        lambda x: model(tf.round(5 * x) / 5),
+        lambda x: model(tf.cast(tf.cast(255 * x, tf.uint8), tf.float32) / 255),
+        lambda x: model(tf.stop_gradient(x)),
+    ):
+        assert not PGD().gradients(stopping, *data).any()
+
+
+def test_models_that_branch_or_take_batches_apart_are_attacked(model, data):
+    images, labels = data[0][:8], data[1][:8]
+    expected = FGSM(epsilon=0.1)(model, images, labels)
+    for eager in (
+        lambda x: tf.concat([model(one[None]) for one in tf.unstack(x)], 0),
+        lambda x: model(x) if tf.reduce_mean(x) > 0 else -model(x),
+        tf.function(lambda x: model(x), jit_compile=True, autograph=False),
+    ):
+        found = FGSM(epsilon=0.1)(eager, images, labels)
+        assert np.mean(np.abs(found - expected) > 1e-6) < 0.01
 
 
 def test_keras_models_of_other_dtypes_are_attacked(data):

@@ -1,7 +1,9 @@
 """The accuracy table agrees, image by image, with attacking by hand."""
 
+import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -124,6 +126,23 @@ def test_the_order_and_the_company_of_epsilons_change_nothing(honest, split, mea
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0,), pgd_steps=4)
     alone = measure_robustness(honest, split, config, seed=3).outcomes["pgd@40"]
     np.testing.assert_array_equal(alone, measured.outcomes["pgd@40"])
+
+
+def test_the_model_is_compiled_once_for_all_epsilons(honest, split):
+    class Counting(keras.Model):
+        calls = 0
+
+        def call(self, images, training=False):
+            Counting.calls += 1
+            return honest(images, training=training)
+
+    counted = []
+    for epsilons in ((8.0,), (8.0, 16.0, 40.0)):
+        config = dataclasses.replace(CONFIG, epsilons=epsilons)
+        Counting.calls = 0
+        measure_robustness(Counting(), split, config)
+        counted.append(Counting.calls)
+    assert counted[0] == counted[1]
 
 
 def test_chunks_of_images_change_nothing(honest, split, measured, monkeypatch):
