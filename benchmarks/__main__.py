@@ -27,6 +27,7 @@ BENCHMARKS = {
     "step": "step_speed",
     "losses": "loss_speed",
     "attacks": "attack_speed",
+    "autoattack": "autoattack_speed",
     "input": "input_speed",
     "startup": "startup_speed",
     "replicas": "replica_speed",
