@@ -8,14 +8,13 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from absl import flags
-
 from supcon_tf.config import Config
 from supcon_tf.environment import prepare_environment
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
     define_config,
+    define_path,
     new_flags,
     parse,
     run_command,
@@ -46,9 +45,6 @@ def main(argv: list[str]) -> None:
         workers = join_workers(config)
         folder = RunFolder(run_dir)
         with workers.session():
-            # Steps between checkpoints too: all workers take part in one.
-            same = repr((config.weight_fields(), config.checkpoint_steps))
-            workers.refuse_difference("flags", same.encode())
             workers.on_chief(lambda: held.enter_context(sole_use(folder.path)))
             data = train_together(config, folder, workers)
         if workers.is_chief:
@@ -64,9 +60,12 @@ def train_together(
     from supcon_tf.training.training import train
 
     prepare_process(config)
-    workers.on_chief(lambda: folder.begin(config))
-    data = load(config.data)
-    workers.refuse_difference("training images", data.train.labels.tobytes())
+    workers.on_chief(lambda: folder.check(config))
+    # The others don't see the folder, in which a run may be that knows only one way.
+    by_order = workers.on_chief(lambda: folder.held_out_by() == "order")
+    by_order = bool(workers.chief_says(bool(by_order)))
+    data = load(config.data, "order" if by_order else "name")
+    workers.refuse_difference("images", data.fingerprint.digest.encode())
     print(
         f"{data.name}: {len(data.train)} training, "
         f"{len(data.validation) if data.validation else 0} validation and "
@@ -77,6 +76,9 @@ def train_together(
         f"batch: {config.batch_size} images, {config.batch_size // replicas} on each "
         f"of {replicas} replica{'s' if replicas > 1 else ''}"
     )
+    for note in data.notes:
+        print(f"note: {note}")
+    workers.on_chief(lambda: refuse_data(folder, config, data))
     workers.on_chief(lambda: refuse_evaluation(folder, config, data))
     train(config, data, folder, workers)
     return data
@@ -84,14 +86,24 @@ def train_together(
 
 def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
     """The attacks and the report, unless they are there."""
-    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.results import finished_result
-    from supcon_tf.evaluation.run import evaluate_run
+    from supcon_tf.evaluation.run import chosen_split, evaluate_run
     from supcon_tf.markdown import markdown_table
 
-    result = finished_result(folder, config) or evaluate_run(folder, config, data)
+    asked = len(chosen_split(data, config))
+    result = finished_result(folder, config, data, asked)
+    result = result or evaluate_run(folder, config, data)
     print(markdown_table(*accuracy_table(result)))
     print(f"report: {folder.report_file}")
+
+
+def refuse_data(folder: RunFolder, config: Config, data: "ImageData") -> None:
+    """Other images than those of the run, or of another use than before it."""
+    from supcon_tf.seen_images import refuse_seen_images
+
+    folder.check_data(data.fingerprint)
+    refuse_seen_images(folder, config, data)
 
 
 def refuse_evaluation(folder: RunFolder, config: Config, data: "ImageData") -> None:
@@ -102,23 +114,23 @@ def refuse_evaluation(folder: RunFolder, config: Config, data: "ImageData") -> N
 
     split = chosen_split(data, config)
     transfer_source(config.evaluation, data)
-    if not finished_result(folder, config):
+    if not finished_result(folder, config, data, len(split)):
         refuse_to_shrink(folder, config.evaluation, len(split))
 
 
 def parse_flags(argv: list[str]) -> tuple[Config, str]:
     """The config and the run folder that the command line asks for."""
     values = new_flags()
-    flags.DEFINE_string(
+    define_path(
+        values,
         "run_dir",
-        "",
-        "folder of the run (default runs/FLAGFILE_NAME, or runs/DATASET)",
-        flag_values=values,
+        "folder of the run (default runs/FLAGFILE_NAME, or runs/DATASET; for own "
+        "images with the name of their folder)",
     )
     define_config(values)
     parse(values, argv, USAGE)
     config = config_from(values)
-    run_dir = values["run_dir"].value or default_run_dir(argv, config.data.dataset)
+    run_dir = values["run_dir"].value or default_run_dir(argv, config.data)
     return config, run_dir
 
 

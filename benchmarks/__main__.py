@@ -17,7 +17,7 @@ from absl import flags
 from benchmarks.measure import REPOSITORY, Row, table
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.files import write_text
-from supcon_tf.flags import new_flags, parse, run_command
+from supcon_tf.flags import define_path, new_flags, parse, run_command
 from supcon_tf.processor import processor_features, processor_says
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
@@ -43,13 +43,12 @@ QUICK_RUN = (
 def main(argv: list[str]) -> None:
     values = new_flags()
     flags.DEFINE_list("only", list(BENCHMARKS), "which benchmarks", flag_values=values)
-    flags.DEFINE_string(
+    define_path(
+        values,
         "run_dir",
-        "",
         "finished run that attacks are timed on; a small one is trained if empty",
-        flag_values=values,
     )
-    flags.DEFINE_string("data_dir", "", "folder of that run's data", flag_values=values)
+    define_path(values, "data_dir", "folder of that run's data")
     flags.DEFINE_bool(
         "write",
         True,

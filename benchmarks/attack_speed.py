@@ -15,13 +15,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import flags
-
 from benchmarks.apart import apart
 from benchmarks.attack_peers import BATCH_SIZE, PEERS, STEPS, Subject
 from benchmarks.measure import Row, alternating, speed_row, table
 from supcon_tf.environment import prepare_environment
-from supcon_tf.flags import new_flags, parse, run_command
+from supcon_tf.flags import define_path, new_flags, parse, run_command
 
 TURNS = 5
 CURVE = "FGSM at four strengths"
@@ -203,8 +201,8 @@ def _percent(accuracies: list[float]) -> str:
 
 def main(argv: list[str]) -> None:
     values = new_flags()
-    flags.DEFINE_string("run_dir", "", "a finished run", flag_values=values)
-    flags.DEFINE_string("data_dir", "", "folder of its data", flag_values=values)
+    define_path(values, "run_dir", "a finished run")
+    define_path(values, "data_dir", "folder of its data")
     parse(values, argv, __doc__ or "")
     print(table(rows(str(values["run_dir"].value), str(values["data_dir"].value))))
 

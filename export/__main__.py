@@ -3,7 +3,7 @@
 import sys
 
 from export.settings import parse_settings
-from supcon_tf.environment import quieten_tensorflow
+from supcon_tf.environment import import_tensorflow, quieten_tensorflow
 from supcon_tf.flags import run_command
 
 
@@ -13,6 +13,7 @@ def main(argv: list[str]) -> None:
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     # No more than that: an export is verified with TensorFlow as a server has it.
     quieten_tensorflow()
+    import_tensorflow()
     from export.run import export_run
 
     version = export_run(settings)

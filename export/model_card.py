@@ -6,6 +6,10 @@ from typing import Any
 
 from supcon_tf.config import Config
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation.accuracy import strength
+from supcon_tf.history import history_lines, history_of
+from supcon_tf.markdown import markdown_table, plain
+from supcon_tf.options import plain_number
 from supcon_tf.run_folder import RunFolder
 
 SCHEMA = 1
@@ -13,6 +17,7 @@ INTENDED_USE = (
     "Classifying images of the kind it was trained on into the classes below, and "
     "research on robustness to small perturbations of the pixels."
 )
+ACCURACY_COLUMNS = ["attack", "strength", "accuracy", "95 % interval", "settings"]
 LIMITS = (
     "It answers with one of its classes for any image, also for one of none of them; "
     "its probabilities are not calibrated.",
@@ -44,18 +49,7 @@ def model_card(
     Raises:
         UserError: if robustness.json is there but can't be read.
     """
-    stages = ("pretrain",) if stage == "pretrain" else ("pretrain", "finetune")
-    recipe = {
-        name: {
-            "epochs": part.epochs,
-            "loss_weights": part.loss_weights,
-            "learning_rate": part.learning_rate,
-            "schedule": part.schedule,
-            "augmentation": part.augmentation,
-        }
-        for name in stages
-        if (part := getattr(config, name)).epochs
-    }
+    history = history_of(folder, config, stage)
     return {
         "schema": SCHEMA,
         "model": f"ResNet-18 of width {config.model.width}",
@@ -67,7 +61,8 @@ def model_card(
         "batch_norm_folded": folded,
         "seed": config.seed,
         "trained_in": config.dtype_policy,
-        "recipe": recipe,
+        "recipe": history["recipe"],
+        "init_from": history["init_from"],
         "evaluation": _evaluation(folder, stage),
         "intended_use": INTENDED_USE,
         "limits": list(LIMITS),
@@ -78,7 +73,7 @@ def markdown(card: dict[str, Any]) -> str:
     """The card for people."""
     height, width, _ = card["image_shape"]
     lines = [
-        f"# Model card: {card['dataset']}, {card['model']}",
+        f"# Model card: {plain(card['dataset'])}, {card['model']}",
         "",
         f"- stage: {card['stage']}, seed {card['seed']}, trained in "
         f"{card['trained_in']}, served in {card['arithmetic']}"
@@ -88,7 +83,7 @@ def markdown(card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        *(f"- {name}: {_recipe(part)}" for name, part in card["recipe"].items()),
+        *(f"- {line}" for line in history_lines(card)),
         "",
         "## Accuracy",
         "",
@@ -123,6 +118,7 @@ def _evaluation(folder: RunFolder, stage: str) -> dict[str, Any] | None:
             "versions": result["versions"],
             "clean_accuracy": model["clean_accuracy"],
             "attacks": model["attacks"],
+            "worst": model.get("worst"),
             "checks": model.get("checks"),
             "failed_checks": [
                 check for check in model.get("checks") or [] if check["passed"] is False
@@ -140,23 +136,31 @@ def _accuracy(evaluation: dict[str, Any] | None) -> list[str]:
         return ["Not evaluated: the run has no figures for this model."]
     if evaluation["attacks"] is None:
         return ["Not evaluated: this stage trained no classifier."]
-    lines = [
+    rows = [["none", "", f"{evaluation['clean_accuracy']:.1%}", "", ""]]
+    for row in evaluation["attacks"]:
+        settings = ", ".join(f"{k} {v}" for k, v in row["parameters"].items())
+        rows.append([row["name"], *_figures(row), settings])
+    for row in evaluation["worst"] or []:
+        rows.append(["worst", *_figures(row), f"all of {', '.join(row['attacks'])}"])
+    return [
         f"On {evaluation['num_examples']} {evaluation['split']} images, seed "
         f"{evaluation['seed']}; adversarial images that are classified right, in all "
         "images.",
         "",
-        "| attack | strength | accuracy | 95 % interval | settings |",
-        "|---|---|---|---|---|",
-        f"| none | | {evaluation['clean_accuracy']:.1%} | | |",
+        markdown_table(ACCURACY_COLUMNS, rows),
+        "",
+        *_checks(evaluation),
     ]
-    for row in evaluation["attacks"]:
-        low, high = row["interval_95"]
-        settings = ", ".join(f"{k} {v}" for k, v in row["parameters"].items())
-        lines.append(
-            f"| {row['name']} | {_strength(row)} | {row['accuracy']:.1%} | "
-            f"{low:.1%} to {high:.1%} | {settings} |"
-        )
-    return [*lines, "", *_checks(evaluation)]
+
+
+def _figures(row: dict[str, Any]) -> list[str]:
+    low, high = row["interval_95"]
+    radius = plain_number(strength(row)) + "/255" * (row["norm"] == "linf")
+    return [
+        f"{row['norm']} {radius}",
+        f"{row['accuracy']:.1%}",
+        f"{low:.1%} to {high:.1%}",
+    ]
 
 
 def _checks(evaluation: dict[str, Any]) -> list[str]:
@@ -164,7 +168,8 @@ def _checks(evaluation: dict[str, Any]) -> list[str]:
         return ["No masking checks were run: the figures may overstate the robustness."]
     failed = evaluation["failed_checks"]
     if not failed:
-        return ["No masking check failed."]
+        applied = sum(check["passed"] is not None for check in evaluation["checks"])
+        return [f"No masking check failed ({applied} apply)."]
     return [
         "**Failed masking checks: the figures above overstate the robustness.**",
         "",
@@ -172,20 +177,6 @@ def _checks(evaluation: dict[str, Any]) -> list[str]:
     ]
 
 
-def _strength(row: dict[str, Any]) -> str:
-    if row["epsilon_255"] is None:
-        return f"{row['norm']} {row['epsilon']:g}"
-    return f"{row['norm']} {row['epsilon_255']:g}/255"
-
-
-def _recipe(part: dict[str, Any]) -> str:
-    losses = " + ".join(f"{w:g} {name}" for name, w in part["loss_weights"].items())
-    return (
-        f"{part['epochs']} epochs of {losses}, learning rate {part['learning_rate']:g} "
-        f"({part['schedule']}), augmentation {part['augmentation']}"
-    )
-
-
 def _shortened(names: Sequence[str], shown: int = 10) -> str:
     rest = ", ... (all in labels.txt)" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
+    return plain(", ".join(names[:shown])) + rest

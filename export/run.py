@@ -1,5 +1,6 @@
 """An export from beginning to end: load, fold, write, verify, publish."""
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from supcon_tf.errors import UserError
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.models.folding import fold_batch_norm
+from supcon_tf.models.twin import layers_of
 from supcon_tf.run_folder import RunFolder
 
 
@@ -37,7 +39,10 @@ def export_run(settings: ExportSettings) -> Path:
     model = _as_float32(_load(folder, config, settings.stage))
     names = model.class_names or tuple(map(str, range(model.num_classes)))
     shape = tuple(model.encoder.input_shape[1:])
-    data = load(config.data)
+    place = settings.data_dir or config.data.data_dir
+    images = dataclasses.replace(config.data, data_dir=place)
+    data = load(images, folder.held_out_by())
+    folder.check_data(data.fingerprint)
     if data.image_shape != shape or data.num_classes != model.num_classes:
         raise UserError(
             f"--run_dir: the model takes {shape} images of {model.num_classes} "
@@ -81,7 +86,7 @@ def _load(folder: RunFolder, config: Config, stage: str) -> ContrastiveClassifie
 
 def _as_float32(model: ContrastiveClassifier) -> ContrastiveClassifier:
     """Images are declared float32, so the arithmetic is, however it was trained."""
-    if model.dtype_policy.name == "float32":
+    if {layer.compute_dtype for layer in layers_of(model)} == {"float32"}:
         return model
     return with_dtype_policy(model, "float32")
 

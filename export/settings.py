@@ -25,9 +25,14 @@ class ExportSettings:
         UserError: on construction, if a value is not allowed.
     """
 
-    run_dir: str = option("", "folder of the finished run")
+    run_dir: str = option("", "folder of the finished run", path=True)
     output: str = option(
-        "", "folder of the served model, which holds a folder for each version"
+        "",
+        "folder of the served model, which holds a folder for each version",
+        path=True,
+    )
+    data_dir: str = option(
+        "", "folder of the run's images, if they lie elsewhere than when it was trained"
     )
     stage: str = option(
         "final", "which of the run's models", choices=("final", "pretrain")

@@ -2,17 +2,18 @@
 
 import json
 import os
-import socket
-import time
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from supcon_tf.errors import RunError, UserError
+from supcon_tf.errors import UserError
+from supcon_tf.slurm import slurm_step
 
 _ROLES = ("chief", "worker")
-_SECONDS_BETWEEN_TRIES = 0.2
+_HOST = r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]"
+_ADDRESS = re.compile(rf"({_HOST}):([0-9]{{1,5}})")
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,35 @@ class Cluster:
     """Who takes part.
 
     Attributes:
-        resolver: TensorFlow's own, for the strategy.
-        addresses: HOST:PORT of each worker, the chief's first.
-        index: this process's place among them.
+        workers: HOST:PORT of each worker, for each role.
+        role: this process's.
+        number: this process's place within its role.
     """
 
-    resolver: tf.distribute.cluster_resolver.ClusterResolver
-    addresses: tuple[str, ...]
-    index: int
+    workers: dict[str, list[str]]
+    role: str
+    number: int
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """HOST:PORT of each worker, the chief's first."""
+        return tuple(a for role in _ROLES for a in self.workers.get(role, []))
+
+    @property
+    def index(self) -> int:
+        """This process's place among all addresses."""
+        before = _ROLES[: _ROLES.index(self.role)]
+        return sum(len(self.workers.get(r, [])) for r in before) + self.number
+
+    def resolver(self) -> tf.distribute.cluster_resolver.ClusterResolver:
+        """TensorFlow's own, for the strategy."""
+        gpus = len(tf.config.list_physical_devices("GPU"))
+        return tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec(self.workers),
+            task_type=self.role,
+            task_id=self.number,
+            num_accelerators={"GPU": gpus},
+        )
 
 
 def read_cluster() -> Cluster:
@@ -39,58 +61,12 @@ def read_cluster() -> Cluster:
     if os.environ.get("TF_CONFIG"):
         return _from_tf_config(os.environ["TF_CONFIG"])
     if "SLURM_PROCID" in os.environ and "SLURM_STEP_NODELIST" in os.environ:
-        return _from_slurm()
+        addresses, rank = slurm_step(os.environ)
+        return Cluster({"worker": addresses}, "worker", rank)
     raise UserError(
         "--strategy=multi_worker needs the environment variable TF_CONFIG, or to be "
         "started by SLURM's srun. Received: neither"
     )
-
-
-def wait_for_workers(cluster: Cluster, seconds: float) -> None:
-    """Returns once every other worker answers at its address.
-
-    TensorFlow itself would wait for an hour, deaf to signals.
-
-    Raises:
-        UserError: if this worker's own port is taken.
-        RunError: if a worker does not answer in time.
-    """
-    own = cluster.addresses[cluster.index]
-    missing = [address for address in cluster.addresses if address != own]
-    give_up = time.monotonic() + seconds
-    try:
-        dual = socket.has_dualstack_ipv6()
-        listener = socket.create_server(
-            ("", _host_and_port(own)[1]),
-            family=socket.AF_INET6 if dual else socket.AF_INET,
-            dualstack_ipv6=dual,
-        )
-    except OSError as error:
-        raise UserError(
-            "the port of this worker's address in TF_CONFIG (or SLURM's) must be free. "
-            f"Received: {own} ({error.strerror})"
-        ) from error
-    with listener:
-        while missing := [address for address in missing if not _answers(address)]:
-            if time.monotonic() > give_up:
-                raise RunError(
-                    f"no answer from worker {', '.join(missing)} within {seconds:g} s "
-                    "(--worker_timeout): start all workers, with the same cluster"
-                )
-            time.sleep(_SECONDS_BETWEEN_TRIES)
-
-
-def _answers(address: str) -> bool:
-    try:
-        socket.create_connection(_host_and_port(address), timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _from_tf_config(text: str) -> Cluster:
@@ -103,17 +79,16 @@ def _from_tf_config(text: str) -> Cluster:
     for role, addresses in workers.items():
         if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
             raise _wrong(f'a list of "HOST:PORT" as its cluster\'s {role}', text)
-    addresses = [address for role in _ROLES for address in workers.get(role, [])]
+    addresses = [address for listed in workers.values() for address in listed]
     if not addresses or len(set(addresses)) < len(addresses):
         raise _wrong("a cluster with a worker list, each address once", text)
     role, index = str(task.get("type")), task.get("index")
     if role not in workers:
         raise _wrong(f"a task whose type is {' or '.join(workers)}", text)
-    if not isinstance(index, int) or not 0 <= index < len(workers[role]):
+    # In JSON true is no number, in Python it is 1.
+    if type(index) is not int or not 0 <= index < len(workers[role]):
         raise _wrong(f"a task index from 0 to {len(workers[role]) - 1}", text)
-    place = index + (len(workers.get("chief", [])) if role == "worker" else 0)
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    return Cluster(resolver, tuple(addresses), place)
+    return Cluster(workers, role, index)
 
 
 def _part(content: Any, name: str) -> dict[str, Any]:
@@ -124,37 +99,10 @@ def _part(content: Any, name: str) -> dict[str, Any]:
 
 
 def _is_address(value: Any) -> bool:
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+    found = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and 0 < int(found[found.lastindex or 0]) < 2**16
 
 
 def _wrong(wanted: str, text: str) -> UserError:
     shown = text if len(text) <= 200 else text[:200] + "..."
     return UserError(f"TF_CONFIG must hold {wanted}. Received: {shown}")
-
-
-def _from_slurm() -> Cluster:
-    # Jobs that share a machine must not share ports.
-    port = 12000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 20000
-    try:
-        # Its division of GPUs is not used: srun shows each task its own.
-        slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=port, gpus_per_node=2**16, gpus_per_task=1, auto_set_gpu=False
-        )
-        spec = slurm.cluster_spec()
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"SLURM's environment describes no cluster: {error}") from error
-    role, index = slurm.get_task_info()
-    addresses = tuple(spec.as_dict()[role])
-    host = os.environ.get("SLURMD_NODENAME")
-    # The resolver sorts host names as text, n10 before n9; SLURM's ranks don't.
-    if host and _host_and_port(addresses[index])[0] != host:
-        raise UserError(
-            "SLURM's tasks are in another order than TensorFlow sorts their hosts: set "
-            f"TF_CONFIG (docs/scaling.md). Received: {addresses[index]} for {host}"
-        )
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        spec, task_type=role, task_id=index, num_accelerators={"GPU": gpus}
-    )
-    return Cluster(resolver, addresses, index)

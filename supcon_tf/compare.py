@@ -20,6 +20,7 @@ from supcon_tf.evaluated_run import CLEAN, Column, read_runs
 from supcon_tf.files import write_text
 from supcon_tf.flags import define_options, new_flags, parse_words, run_command
 from supcon_tf.options import option, validate_options
+from supcon_tf.run_folder import RunFolder
 
 USAGE = """
 usage: python -m supcon_tf.compare RUN [RUN ...] --output=DIR [--flag=value ...]
@@ -38,7 +39,9 @@ class CompareSettings:
         UserError: on construction, if a value is not allowed.
     """
 
-    output: str = option("", "folder that the table and the figure are written to")
+    output: str = option(
+        "", "folder that the table and the figure are written to", path=True
+    )
     stage: str = option(
         "final", "which model of each run", choices=("final", "pretrain")
     )
@@ -52,6 +55,11 @@ class CompareSettings:
         validate_options(self)
         if not self.output:
             raise UserError("--output must be a folder. Received: ''")
+        folder = RunFolder(self.output)
+        if folder.config_file.exists() or folder.robustness_file.exists():
+            raise UserError(
+                f"--output must not be the folder of a run. Received: {self.output}"
+            )
 
 
 def main(argv: list[str]) -> None:
@@ -111,10 +119,11 @@ def _curve(row: Row) -> dict[str, Any]:
             attacks.append(
                 {
                     "name": column.attack,
+                    "norm": column.norm,
                     "epsilon": column.strength / 255 if in_255 else column.strength,
                     "epsilon_255": column.strength if in_255 else None,
                     "accuracy": mean,
-                    "interval_95": [max(0, mean - spread), min(1, mean + spread)],
+                    "band": [max(0, mean - spread), min(1, mean + spread)],
                 }
             )
     return {"clean_accuracy": row.mean(CLEAN), "attacks": attacks}

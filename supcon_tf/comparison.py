@@ -14,6 +14,10 @@ from supcon_tf.options import options_of
 # What chooses the images of an evaluation beside data set, split and their number.
 IMAGE_FLAGS = ("image_size", "split_seed", "test_share", "limit_test", "limit")
 VALIDATION_FLAGS = ("limit_train", "validation_share")
+# Flags that runs of one row may differ by: the checks leave every figure as it is.
+NO_DIFFERENCE = ("seed", "checks_limit")
+# Flags that say the same in any order.
+SETS = ("attacks", "epsilons")
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,16 @@ class Row:
 def refuse_different_evaluations(runs: Sequence[Run]) -> None:
     """Makes sure that the runs' accuracies can stand in one table.
 
-    Epsilons may differ. Random seeds of attacks may, too; a step size is taken as a
-    share of its epsilon.
+    Epsilons may differ, and so may the images of training. Random seeds of attacks may,
+    too; a step size is taken as a share of its epsilon.
 
     Raises:
         UserError: naming what differs between two evaluations, and both values.
     """
-    first = runs[0]
-    for run in runs[1:]:
+    first = next((run for run in runs if run.data), runs[0])
+    for run in runs:
         _refuse_difference(_images(first), _images(run), first, run)
+        _refuse_other_images(first, run)
     attacked: dict[str, Run] = {}
     for run in runs:
         for name, settings in _attack_settings(run).items():
@@ -113,13 +118,24 @@ def difference(one: Run, other: Run) -> tuple[str, Any, Any] | None:
     """What, but for the seed, first tells two runs apart, and its two values."""
     first, second = one.config.flag_values(), other.config.flag_values()
     for name in compared_flags(one.config):
-        if name != "seed" and first[name] != second[name]:
+        if name not in NO_DIFFERENCE and not same_value(
+            name, first[name], second[name]
+        ):
             return f"--{name}", first[name], second[name]
+    if one.data and other.data and one.data.digest != other.data.digest:
+        return "data.json:", one.data.digest, other.data.digest
     was, now = (
         ", ".join(column.title for column in run.figures if column.attack)
         for run in (one, other)
     )
     return None if was == now else ("attacks in robustness.json:", was, now)
+
+
+def same_value(flag: str, one: Any, other: Any) -> bool:
+    """Whether two values of a flag ask for the same."""
+    if flag in SETS:
+        return sorted(one) == sorted(other)
+    return one == other
 
 
 def compared_flags(config: Config) -> list[str]:
@@ -128,7 +144,7 @@ def compared_flags(config: Config) -> list[str]:
         prefix + field.name
         for prefix, section in config.sections()
         for field, allowed in options_of(section)
-        if allowed.affects_weights
+        if allowed.changes != "nothing"
     ]
 
 
@@ -146,9 +162,24 @@ def _images(run: Run) -> dict[str, Any]:
     flags = run.config.flag_values()
     validation = VALIDATION_FLAGS if result["split"] == "validation" else ()
     images |= {f"--{name}": flags[name] for name in (*IMAGE_FLAGS, *validation)}
-    if result["dataset"] == "folder":
-        images["--data_dir"] = str(Path(flags["data_dir"]).resolve())
     return images
+
+
+def _refuse_other_images(one: Run, other: Run) -> None:
+    """Compares the images that were attacked, or where they lay if no more is known."""
+    if one.data and other.data:
+        split = one.result["split"]
+        if apart := one.data.only(split).difference(other.data.only(split)):
+            raise UserError(
+                "runs in one table must be evaluated on the same images. Received: "
+                f"{one.path} and {other.path}, with other images: {apart}"
+            )
+    elif one.result["dataset"] == "folder":
+        was, now = (
+            {"--data_dir": str(Path(run.config.data.data_dir).resolve())}
+            for run in (one, other)
+        )
+        _refuse_difference(was, now, one, other)
 
 
 def _attack_settings(run: Run) -> dict[str, dict[str, Any]]:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from supcon_tf.comparison import Row, columns_of, compared_flags
+from supcon_tf.comparison import Row, columns_of, compared_flags, same_value
 from supcon_tf.evaluated_run import Column
-from supcon_tf.markdown import markdown_table
+from supcon_tf.evaluation.statistics import farthest_bound
+from supcon_tf.markdown import markdown_table, plain
 from supcon_tf.options import plain_number
 
-LENGTHS = ("margin_mean", "relative_margin_mean")
+LENGTHS = ("relative_margin_mean",)
 # In units of each model's own space, so they say nothing across the rows of a table.
 ONLY_IN_JSON = ("margin_mean",)
 
@@ -36,7 +37,7 @@ def cell(row: Row, column: Column) -> str:
     if mean is None:
         return "-"
     if column.key in LENGTHS:
-        return f"{mean:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+        return f"{mean:z.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
     spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
     return f"{100 * mean:.1f}{spread}%"
 
@@ -45,14 +46,16 @@ def _notes(rows: Sequence[Row], stage: str, columns: Sequence[Column]) -> str:
     result = rows[0].runs[0].result
     notes = [
         f"Accuracy of each run's {stage} model on {result['num_examples']} "
-        f"{result['split']} images of {result['dataset']}; relative margin: mean "
-        "distance to the nearest decision boundary / length of the image's vector."
+        f"{result['split']} images of {plain(result['dataset'])}; relative margin: "
+        "mean distance to the nearest decision boundary / length of the image's vector."
     ]
     for row in rows:
         if len(row.runs) > 1:
-            runs = ", ".join(f"{run.label} ({run.config.seed})" for run in row.runs)
+            runs = ", ".join(
+                f"{plain(run.label)} ({run.config.seed})" for run in row.runs
+            )
             notes.append(
-                f"{row.label}: mean ± sample standard deviation (n - 1) of n = "
+                f"{plain(row.label)}: mean ± sample standard deviation (n - 1) of n = "
                 f"{len(row.runs)} runs that differ in seed alone: {runs}."
             )
     if width := half_width(rows):
@@ -61,22 +64,40 @@ def _notes(rows: Sequence[Row], stage: str, columns: Sequence[Column]) -> str:
             f"± {100 * width:.1f} points."
         )
     if failed := failed_checks(rows):
-        checks = "; ".join(f"{name} ({', '.join(of)})" for name, of in failed.items())
+        checks = "; ".join(
+            f"{name} ({plain(', '.join(of))})" for name, of in failed.items()
+        )
         notes.append(f"Failed masking checks, so figures may be too good: {checks}.")
+    notes += _images(rows)
     if any(column.attack == "autoattack_art" for column in columns):
         notes.append("autoattack_art is not the standard AutoAttack.")
     return "\n".join(f"- {note}" for note in notes)
 
 
+def _images(rows: Sequence[Row]) -> list[str]:
+    """What data.json doesn't tell of the runs' images, or tells apart."""
+    runs = [run for row in rows for run in row.runs]
+    notes = []
+    if unknown := [run.label for run in runs if run.data is None]:
+        notes.append(
+            "Whether these runs have the images of the others can't be checked, since "
+            f"they have no data.json: {', '.join(unknown)}."
+        )
+    trained_on = {run.data.only("train").digest for run in runs if run.data}
+    if len(trained_on) > 1:
+        notes.append("The runs were trained on different images (data.json).")
+    return notes
+
+
 def half_width(rows: Sequence[Row]) -> float | None:
-    """Half of the widest 95 % interval in rows of a single run."""
-    intervals = [
-        attack["interval_95"]
+    """How far, at most, accuracies in rows of a single run may be off."""
+    attacks = [
+        attack
         for row in rows
         for attack in row.runs[0].model["attacks"] or []
         if len(row.runs) == 1
     ]
-    return max(((high - low) / 2 for low, high in intervals), default=None)
+    return max(map(farthest_bound, attacks), default=None)
 
 
 def failed_checks(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -94,13 +115,17 @@ def differing_flags(rows: Sequence[Row]) -> dict[str, list[Any]]:
     flags = [[run.config.flag_values() for run in row.runs] for row in rows]
     differing = {}
     for name in compared_flags(rows[0].runs[0].config):
-        values = [
-            [run[name] for run in row] if name == "seed" else row[0][name]
-            for row in flags
-        ]
-        if any(value != values[0] for value in values):
+        values = [_of_row(name, row) for row in flags]
+        if not all(same_value(name, value, values[0]) for value in values):
             differing[name] = values
     return differing
+
+
+def _of_row(name: str, runs: Sequence[dict[str, Any]]) -> Any:
+    """A flag's one value in a row, or a list of what its runs have."""
+    found = [run[name] for run in runs]
+    alike = all(same_value(name, value, found[0]) for value in found)
+    return found[0] if alike and name != "seed" else found
 
 
 def _differences(rows: Sequence[Row]) -> str:

@@ -32,8 +32,19 @@ _RETIRED_ATTACKS = ("autoattack_art",)
 STAGES = ("pretrain", "finetune")
 
 
+class Section:
+    """A part of a config, which validates itself.
+
+    Raises:
+        UserError: on construction, if a value is not allowed or two contradict.
+    """
+
+    def __post_init__(self) -> None:
+        validate_options(self)
+
+
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     """Which images, and how they are divided. Nothing is ever tuned on test."""
 
     dataset: str = option(
@@ -46,7 +57,8 @@ class DataConfig:
         "",
         "folder of the images, or of tensorflow-datasets' prepared data (its own "
         "default if empty)",
-        affects_weights=False,
+        changes="nothing",
+        path=True,
     )
     image_size: int = option(
         0,
@@ -87,12 +99,21 @@ class DataConfig:
         "decoded images are kept in memory up to this size (GiB), else read from a "
         "memory-mapped file on disk",
         minimum=0,
-        affects_weights=False,
+        changes="nothing",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.dataset:
+            raise UserError("--dataset must not be empty. Received: ''")
+        if self.dataset == "folder" and not self.data_dir:
+            raise UserError(
+                "--dataset=folder needs --data_dir. Received: --data_dir=''"
+            )
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Section):
     """The network: ResNet-18, projection head, classifier."""
 
     width: int = option(
@@ -121,7 +142,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Section):
     """Constants of the losses; their weights belong to the stages."""
 
     temperature: float = option(
@@ -149,9 +170,17 @@ class LossConfig:
         1.0, "margin of the multiclass hinge loss, in logit units", above=0
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.positive_margin <= self.negative_margin:
+            raise UserError(
+                "--positive_margin must be above --negative_margin. "
+                f"Received: {self.positive_margin} and {self.negative_margin}"
+            )
+
 
 @dataclass(frozen=True)
-class StageConfig:
+class StageConfig(Section):
     """One stage of training. A stage with 0 epochs is skipped."""
 
     epochs: int = option(10, "epochs of this stage; 0 skips it", minimum=0)
@@ -197,11 +226,14 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
-    """How the trained models are attacked. None of this changes the weights."""
+class EvaluationConfig(Section):
+    """How the trained models are attacked."""
 
     attacks: tuple[str, ...] = option(
-        ("fgsm",), "attacks, separated by commas", choices=ATTACKS
+        ("fgsm",),
+        "attacks, separated by commas",
+        choices=ATTACKS,
+        changes="evaluation",
     )
     epsilons: tuple[float, ...] = option(
         (1.0, 2.0, 4.0, 8.0),
@@ -209,29 +241,47 @@ class EvaluationConfig:
         "pixel range (8 means 8/255), for --norm=l2 in [0,1] pixel units",
         above=0,
         maximum=255,
+        changes="evaluation",
     )
-    norm: str = option("linf", "norm of the perturbation", choices=("linf", "l2"))
-    pgd_steps: int = option(20, "steps of PGD", minimum=1)
-    pgd_restarts: int = option(1, "random restarts of PGD", minimum=1)
+    norm: str = option(
+        "linf",
+        "norm of the perturbation",
+        choices=("linf", "l2"),
+        changes="evaluation",
+    )
+    pgd_steps: int = option(20, "steps of PGD", minimum=1, changes="evaluation")
+    pgd_restarts: int = option(
+        1, "random restarts of PGD", minimum=1, changes="evaluation"
+    )
     transfer_from: str = option(
-        "", "run folder whose model makes the images of the transfer attack"
+        "",
+        "run folder whose model makes the images of the transfer attack",
+        changes="evaluation",
+        path=True,
     )
     checks_limit: int = option(
         512,
         "images of the masking checks (class-balanced, seeded), of which the "
         "iterative comparisons use a quarter, at least 100; 0 leaves them out",
         minimum=0,
+        changes="evaluation",
     )
     split: str = option(
-        "test", "images that are attacked", choices=("test", "validation")
+        "test",
+        "images that are attacked",
+        choices=("test", "validation"),
+        changes="evaluation",
     )
     limit: int = option(
-        0, "attack this many images (class-balanced, seeded); 0 = all", minimum=0
+        0,
+        "attack this many images (class-balanced, seeded); 0 = all",
+        minimum=0,
+        changes="evaluation",
     )
 
 
 @dataclass(frozen=True)
-class ProjectorConfig:
+class ProjectorConfig(Section):
     """TensorBoard's embedding projector."""
 
     projector_every: int = option(
@@ -239,24 +289,25 @@ class ProjectorConfig:
         "epochs between projector snapshots within a stage; 0 = at its end only; a "
         "snapshot takes about 6 MB for 500 images with 512 features",
         minimum=0,
-        affects_weights=False,
+        changes="nothing",
     )
     projector_images: int = option(
         500,
         "test images in a projector snapshot (class-balanced, seeded), 2 or more; "
         "0 = none",
         minimum=0,
-        affects_weights=False,
+        changes="nothing",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.projector_images == 1:
+            raise UserError("--projector_images must be 0 or at least 2. Received: 1")
 
 
 @dataclass(frozen=True)
-class Config:
-    """A whole run.
-
-    Raises:
-        UserError: on construction, if a value is not allowed or two contradict.
-    """
+class Config(Section):
+    """A whole run."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -266,7 +317,7 @@ class Config:
     evaluation: EvaluationConfig = EvaluationConfig()
     projector: ProjectorConfig = ProjectorConfig()
     init_from: str = option(
-        "", "run folder whose pretrained model is the starting point"
+        "", "run folder whose pretrained model is the starting point", path=True
     )
     seed: int = option(
         0, "seed of weights, data order and augmentation", minimum=0, maximum=2**31 - 1
@@ -294,7 +345,7 @@ class Config:
         "steps between checkpoints within an epoch, besides the one at its end; "
         "0 = at its end only",
         minimum=0,
-        affects_weights=False,
+        changes="nothing",
     )
     strategy: str = option(
         "auto",
@@ -302,13 +353,13 @@ class Config:
         "accelerators of this machine; multi_worker: those of several machines, each "
         "of which runs this command, in a cluster that TF_CONFIG or SLURM describes",
         choices=("auto", "none", "mirrored", "multi_worker"),
-        affects_weights=False,
+        changes="nothing",
     )
     worker_timeout: float = option(
         300.0,
         "seconds that --strategy=multi_worker waits for the other workers to start",
         above=0,
-        affects_weights=False,
+        changes="nothing",
     )
     virtual_devices: int = option(
         0,
@@ -316,18 +367,17 @@ class Config:
         "0 = leave it whole",
         minimum=0,
         maximum=16,
-        affects_weights=False,
+        changes="nothing",
     )
     log_format: str = option(
         "text",
         "what is printed for each epoch: text for people, json for machines",
         choices=("text", "json"),
-        affects_weights=False,
+        changes="nothing",
     )
 
     def __post_init__(self) -> None:
-        for prefix, section in self.sections():
-            validate_options(section, prefix)
+        super().__post_init__()
         _check_across_fields(self)
 
     def sections(self) -> Iterator[tuple[str, Any]]:
@@ -368,9 +418,8 @@ class Config:
         for name in _SECTIONS:
             prefix = f"{name}_" if name in STAGES else ""
             section = getattr(default, name)
-            sections[name] = dataclasses.replace(
-                section, **_picked(section, prefix, values)
-            )
+            given = _picked(section, prefix, values)
+            sections[name] = _replaced(section, given, prefix)
         return cls(**sections, **_picked(default, "", values))
 
     def to_json(self) -> str:
@@ -388,13 +437,12 @@ class Config:
             _leave_out_retired_attacks(values.get("evaluation", {}))
             top = {k: v for k, v in values.items() if k not in _SECTIONS}
             for name in _SECTIONS:
-                top[name] = dataclasses.replace(
-                    getattr(default, name),
-                    **{
-                        key: tuple(value) if isinstance(value, list) else value
-                        for key, value in values.get(name, {}).items()
-                    },
-                )
+                given = {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in values.get(name, {}).items()
+                }
+                prefix = f"{name}_" if name in STAGES else ""
+                top[name] = _replaced(getattr(default, name), given, prefix)
             return cls(**top)
         except (json.JSONDecodeError, TypeError, AttributeError) as error:
             raise UserError(f"this is not a config: {error}") from error
@@ -405,7 +453,7 @@ class Config:
             prefix + field.name: getattr(section, field.name)
             for prefix, section in self.sections()
             for field, allowed in options_of(section)
-            if allowed.affects_weights and not isinstance(section, EvaluationConfig)
+            if allowed.changes == "weights"
         }
 
     def changed_weight_fields(self, other: "Config") -> list[str]:
@@ -432,17 +480,13 @@ def _picked(section: Any, prefix: str, values: dict[str, Any]) -> dict[str, Any]
     return {name: values[prefix + name] for name in names if prefix + name in values}
 
 
+def _replaced(section: Any, values: dict[str, Any], prefix: str) -> Any:
+    """The section with other values; an error names the flag with its stage."""
+    validate_options(section, prefix, values)
+    return dataclasses.replace(section, **values)
+
+
 def _check_across_fields(config: Config) -> None:
-    loss = config.loss
-    if loss.positive_margin <= loss.negative_margin:
-        raise UserError(
-            "--positive_margin must be above --negative_margin. "
-            f"Received: {loss.positive_margin} and {loss.negative_margin}"
-        )
-    if not config.data.dataset:
-        raise UserError("--dataset must not be empty. Received: ''")
-    if config.data.dataset == "folder" and not config.data.data_dir:
-        raise UserError("--dataset=folder needs --data_dir. Received: --data_dir=''")
     classes = config.classes_per_batch
     if classes and config.batch_size % classes:
         raise UserError(
@@ -468,8 +512,6 @@ def _check_across_fields(config: Config) -> None:
             "--virtual_devices must be 0 with --strategy=multi_worker, which uses one "
             f"CPU on each machine. Received: {config.virtual_devices}"
         )
-    if config.projector.projector_images == 1:
-        raise UserError("--projector_images must be 0 or at least 2. Received: 1")
     for name in STAGES:
         _check_stage(name, getattr(config, name), config.model)
 

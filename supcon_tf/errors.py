@@ -1,4 +1,4 @@
-"""The one error that a command turns into a line and exit code 2."""
+"""The errors that a command turns into one line and an exit code."""
 
 
 class UserError(ValueError):

@@ -2,16 +2,22 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supcon_tf.config import ATTACKS, Config
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation.accuracy import strength, strength_text
 from supcon_tf.run_folder import RunFolder
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    from supcon_tf.data.fingerprint import Fingerprint
+
+# The second adds which model was attacked.
+SCHEMAS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,7 @@ class Column:
     def title(self) -> str:
         if not self.attack:
             return TITLES[self.key]
-        unit = "/255" if self.norm == "linf" else " L2"
-        return f"{self.attack} {self.strength:g}{unit}"
+        return f"{self.attack} {strength_text(self.strength, self.norm)}"
 
 
 TITLES = {
@@ -52,6 +57,7 @@ class Run:
         result: what robustness.json holds.
         model: the entry of the compared stage in it.
         figures: the model's figures; None where one could not be measured.
+        data: what the run's images were; None if an earlier version made the run.
     """
 
     path: Path
@@ -60,6 +66,7 @@ class Run:
     result: dict[str, Any]
     model: dict[str, Any]
     figures: dict[Column, float | None]
+    data: "Fingerprint | None" = None
 
 
 def read_runs(paths: Sequence[str], stage: str) -> list[Run]:
@@ -89,13 +96,10 @@ def unique_labels(folders: Sequence[Path]) -> list[str]:
         depth = 1
         while len({other.parts[-depth:] for other in same}) < len(same):
             depth += 1
-        labels.append("/".join(folder.parts[-depth:]))
+        # A name that is no text would end every write of it.
+        label = os.fsencode("/".join(folder.parts[-depth:]))
+        labels.append(label.decode(errors="backslashreplace"))
     return labels
-
-
-def strength(row: dict[str, Any]) -> float:
-    """The epsilon of an attack in robustness.json, as on the command line."""
-    return row["epsilon"] if row["epsilon_255"] is None else row["epsilon_255"]
 
 
 def _read(path: Path, label: str, stage: str) -> Run:
@@ -107,9 +111,9 @@ def _read(path: Path, label: str, stage: str) -> Run:
     try:
         result = json.loads(folder.robustness_file.read_text())
         schema = result["schema"]
-        if schema != SCHEMA:
+        if schema not in SCHEMAS:
             raise UserError(
-                f"{folder.robustness_file} must be of schema {SCHEMA}. "
+                f"{folder.robustness_file} must be of schema 1 or 2. "
                 f"Received: {schema!r}"
             )
         models = {model["stage"]: model for model in result["models"]}
@@ -127,7 +131,8 @@ def _read(path: Path, label: str, stage: str) -> Run:
             f"{folder.robustness_file} is not an evaluation of this program "
             f"({type(error).__name__}: {error})"
         ) from error
-    return Run(path, label, config, result, models[stage], figures)
+    data = folder.fingerprint()
+    return Run(path, label, config, result, models[stage], figures, data)
 
 
 def _config(folder: RunFolder, settings: dict[str, Any]) -> Config:

@@ -28,9 +28,21 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{_MAKING}{os.getpid()}-{path.name}")
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Within it, an OSError that names no file, as of a full disk, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.environment import abandon_standard_output, open_standard_streams
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.flagfile import FLAGFILE, with_flagfiles
 from supcon_tf.options import Allowed, options_of, plain_number
 
 USER_MISTAKE = 2
@@ -22,22 +24,43 @@ USER_MISTAKE = 2
 
 def run_command(main: Callable[[list[str]], Any], argv: Sequence[str]) -> NoReturn:
     """Runs `main(argv)`; a user's mistake becomes one line and exit code 2."""
+    open_standard_streams()
     try:
-        code = main(list(argv))
+        try:
+            code = main(list(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_standard_output()
+        _print_error(RunError(_UNREAD))
+        sys.exit(1)
     except (UserError, flags.Error) as error:
         _print_error(error)
         sys.exit(USER_MISTAKE)
     except RunError as error:
         _print_error(error)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
         _print_error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(code or 0)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Also in the words of TensorFlow, which writes TensorBoard's files."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
+_UNREAD = (
+    "nothing reads the output any more. What was finished is kept: the same command "
+    "goes on from there"
+)
 
 
 def _print_error(error: Exception) -> None:
@@ -52,7 +75,8 @@ def new_flags() -> flags.FlagValues:
         "flagfile",
         "",
         "read flags from this file, one on a line; lines that begin with # are "
-        "comments; may be given several times and inside a flagfile; later flags win",
+        "comments; may be given several times and inside a flagfile, from which "
+        "relative names count; later flags win",
         flag_values=values,
     )
     return values
@@ -62,6 +86,27 @@ def define_options(values: flags.FlagValues, section: Any, prefix: str = "") -> 
     """Defines a flag for each option of a config section, with its default."""
     for field, allowed in options_of(section):
         _define(values, prefix + field.name, getattr(section, field.name), allowed)
+
+
+def define_path(
+    values: flags.FlagValues, name: str, text: str, default: str = ""
+) -> None:
+    """Defines a flag that names a file or a folder, perhaps in the home folder (~)."""
+    serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
+    flags.DEFINE(_Path(), name, default, text, values, serializer)
+
+
+class _Path(flags.ArgumentParser):
+    """Shells leave the ~ of --name=~/folder as it is."""
+
+    def parse(self, argument: str) -> str:
+        path = os.path.expanduser(argument)
+        if path.startswith("~"):
+            raise ValueError("must begin with a home folder that is known, or with ./~")
+        return path
+
+    def flag_type(self) -> str:
+        return "path"
 
 
 def define_config(values: flags.FlagValues) -> None:
@@ -88,7 +133,7 @@ def parse(values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
 def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> list[str]:
     """As `parse`, and returns the words that belong to no flag."""
     try:
-        rest = values([*argv[:1], *_with_flagfiles(argv[1:])])[1:]
+        rest = values([*argv[:1], *with_flagfiles(argv[1:])])[1:]
     except UserError:
         raise
     except (flags.Error, ValueError) as error:
@@ -111,69 +156,20 @@ def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[st
     return _typed(values, given)
 
 
-def flagfile_text(config: Config, run_dir: str) -> str:
-    """The flags of a run, usable again as a flagfile."""
-    lines = [f"--run_dir={run_dir}"]
-    for name, value in config.flag_values().items():
-        if isinstance(value, bool):
-            lines.append(f"--{name}" if value else f"--no{name}")
-        elif isinstance(value, tuple):
-            lines.append(f"--{name}=" + ",".join(map(plain_number, value)))
-        else:
-            lines.append(f"--{name}={value}")
-    return "\n".join(lines) + "\n"
+def default_run_dir(argv: Sequence[str], data: DataConfig) -> str:
+    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile.
 
-
-def default_run_dir(argv: Sequence[str], dataset: str) -> str:
-    """`runs/FLAGFILE_NAME`, or `runs/DATASET` without a flagfile."""
-    name = dataset
+    A recipe for own images is one for many data sets: their folder's name is added.
+    """
+    name = data.dataset
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         flag, given, value = word.partition("=")
-        if flag in _FLAGFILE:
+        if flag in FLAGFILE:
             name = Path(value if given else following).stem or name
+    if data.dataset == "folder":
+        images = Path(data.data_dir).expanduser().resolve().name
+        name = "-".join(filter(None, (name, images)))
     return str(Path("runs") / name)
-
-
-_FLAGFILE = ("--flagfile", "-flagfile")
-
-
-def _with_flagfiles(words: Sequence[str], within: tuple[str, ...] = ()) -> list[str]:
-    """The words, with the flags of a flagfile in the place where it is named.
-
-    absl does this too, but ends with a traceback on a picture, takes indented comments
-    for words and goes on without a flagfile that reads itself.
-    """
-    expanded: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if word == "--":
-            return [*expanded, word, *rest]
-        flag, given, value = word.partition("=")
-        if flag not in _FLAGFILE:
-            expanded.append(word)
-        elif (name := value if given else next(rest, None)) is None:
-            raise UserError("Missing value for flag --flagfile")
-        else:
-            expanded += _read_flagfile(name, within)
-    return expanded
-
-
-def _read_flagfile(name: str, within: tuple[str, ...]) -> list[str]:
-    if not name:
-        return []
-    path = os.path.realpath(os.path.expanduser(name))
-    if path in within:
-        raise UserError(f"--flagfile must not lead to itself. Received: {name!r}")
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        kind = "readable" if isinstance(error, OSError) else "text"
-        raise UserError(
-            f"--flagfile must be a {kind} file. Received: {name!r}"
-        ) from None
-    lines = [line.strip() for line in text.split("\n")]
-    flag_lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-    return _with_flagfiles(flag_lines, (*within, path))
 
 
 def _define(
@@ -193,6 +189,8 @@ def _define(
         flags.DEFINE_integer(name, default, text, flag_values=values)
     elif isinstance(default, float):
         flags.DEFINE_float(name, default, text, flag_values=values)
+    elif allowed.path:
+        define_path(values, name, text, default)
     else:
         if allowed.choices:
             text += f" ({allowed.describe()})"
@@ -249,9 +247,14 @@ _WANTED = {
 
 
 def _print_help(values: flags.FlagValues, usage: str) -> None:
-    print(usage.strip() + "\n\nflags:")
+    lines = [usage.strip(), "", "flags:"]
     for name in values:
         flag = values[name]
         default = flag.default_as_str or "''"
-        print(f"  --{name}  (default {default})")
-        print(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))
+        lines.append(f"  --{name}  (default {default})")
+        lines.append(flags.text_wrap(str(flag.help), length=88, indent=" " * 6))
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # Who has read enough has nothing to be told.
+        abandon_standard_output()

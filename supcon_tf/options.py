@@ -6,7 +6,7 @@ A field made with `option` is written once and serves three readers: the datacla
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,12 @@ from supcon_tf.errors import UserError
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a field accepts, and what is said of it in `--help`."""
+    """What a field accepts, what is said of it in `--help`, and what it changes.
+
+    `changes` is "weights" (what training gives), "evaluation" (how that is measured) or
+    "nothing" that another run would see. With `path` it names a file or a folder: `~`
+    on the command line is the home folder.
+    """
 
     help: str
     choices: tuple[str, ...] = ()
@@ -23,7 +28,8 @@ class Allowed:
     above: float | None = None
     maximum: float | None = None
     below: float | None = None
-    affects_weights: bool = True
+    changes: str = "weights"
+    path: bool = False
 
     def describe(self) -> str:
         """The allowed values in words, for an error or a help text."""
@@ -75,14 +81,24 @@ def options_of(section: Any) -> Iterator[tuple[dataclasses.Field, Allowed]]:
             yield field, field.metadata["allowed"]
 
 
-def validate_options(section: Any, prefix: str = "") -> None:
+def validate_options(
+    section: Any, prefix: str = "", values: Mapping[str, Any] | None = None
+) -> None:
     """Checks the type and the range of each option of `section`.
+
+    Args:
+        section: an instance, or the dataclass.
+        prefix: of the flags that its options have.
+        values: of some of its options; those that it has if None.
 
     Raises:
         UserError: naming the flag (with `prefix`), the value and what is allowed.
     """
+    given = vars(section) if values is None else values
     for field, allowed in options_of(section):
-        value = getattr(section, field.name)
+        if field.name not in given:
+            continue
+        value = given[field.name]
         flag = f"--{prefix}{field.name}"
         several = isinstance(field.default, tuple)
         default: Any = field.default

@@ -1,13 +1,18 @@
 """The folder that a run writes: what lies where, and who may go on in it."""
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supcon_tf.config import STAGES, Config
 from supcon_tf.errors import UserError
-from supcon_tf.files import remove_leftovers, write_text
-from supcon_tf.flags import flagfile_text
+from supcon_tf.files import naming, remove_leftovers, write_text
+from supcon_tf.flagfile import flagfile_text
+
+if TYPE_CHECKING:
+    from supcon_tf.data.fingerprint import Fingerprint
 
 
 class RunFolder:
@@ -20,6 +25,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
+        self.data_file = self.path / "data.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.model_file = self.path / "model.keras"
         self.robustness_file = self.path / "robustness.json"
@@ -36,23 +42,64 @@ class RunFolder:
         """A stage's model; it exists once the stage is finished."""
         return self.stage(name) / "model.keras"
 
-    def begin(self, config: Config) -> None:
-        """Creates the folder, or checks that a run in it may go on with `config`.
+    def check(self, config: Config) -> None:
+        """Checks that a run in the folder may go on with `config`; writes nothing.
+
+        Raises:
+            UserError: if it was started with other weights-changing flags.
+        """
+        if self.config_file.exists() and self.has_trained():
+            self._refuse_changes(config)
+
+    def check_data(self, fingerprint: "Fingerprint") -> None:
+        """Checks that the data is that of the run in the folder, if there is one.
+
+        A run that was made before fingerprints were kept gets a note.
+
+        Raises:
+            UserError: naming what differs.
+        """
+        if not self._has_data():
+            return
+        earlier = self.fingerprint()
+        if earlier is None:
+            print(
+                f"note: {self.path} has no data.json, since it was made by an earlier "
+                "version: whether the images are still those of the run can't be "
+                "checked",
+                file=sys.stderr,
+            )
+        elif difference := earlier.difference(fingerprint):
+            raise UserError(
+                f"the images are not those of the run in {self.path}: {difference}. "
+                "Give the old ones (--data_dir), or another --run_dir to begin anew"
+            )
+
+    def begin(self, config: Config, fingerprint: "Fingerprint | None" = None) -> None:
+        """Creates the folder and writes down what the run is, once all is checked.
 
         The caller has the folder to itself (`folder_lock.sole_use`): what killed
         processes left half-written is removed.
 
+        Args:
+            config: of the run.
+            fingerprint: of its data; None leaves data.json as it is.
+
         Raises:
-            UserError: if the run there was started with other weights-changing flags,
-                or the folder can't be written.
+            UserError: as of `check`, or if the folder can't be written.
         """
-        if self.config_file.exists() and self.has_trained():
-            self._refuse_changes(config)
+        self.check(config)
+        known = self._has_data() and self.data_file.exists()
+        flags = flagfile_text(config, str(self.path))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.path)
             write_text(self.config_file, config.to_json())
-            write_text(self.path / "flags.txt", flagfile_text(config, str(self.path)))
+            write_text(self.path / "flags.txt", flags)
+            if fingerprint is not None and not known:
+                begins = not self.has_trained()
+                fingerprint = dataclasses.replace(fingerprint, since_start=begins)
+                write_text(self.data_file, fingerprint.to_json())
         except OSError as error:
             raise UserError(
                 f"--run_dir must be a folder that can be written. "
@@ -70,6 +117,29 @@ class RunFolder:
                 f"a run folder with a config.json is needed. Received: {self.path}"
             )
         return Config.from_json(self.config_file.read_text(encoding="utf-8"))
+
+    def fingerprint(self) -> "Fingerprint | None":
+        """What the data of the run was; None if an earlier version made the run.
+
+        Raises:
+            UserError: if data.json can't be read.
+        """
+        # NumPy takes a moment to load: a wrong flag should not have to wait for it.
+        from supcon_tf.data.fingerprint import Fingerprint
+
+        if not self.data_file.is_file():
+            return None
+        try:
+            return Fingerprint.from_json(self.data_file.read_text(encoding="utf-8"))
+        except (OSError, UserError) as error:
+            raise UserError(f"{self.data_file} can't be read ({error})") from error
+
+    def held_out_by(self) -> str:
+        """How the run holds images out of its own files, for `supcon_tf.data.load`."""
+        if not self._has_data():
+            return "name"
+        known = self.fingerprint()
+        return known.held_out_by if known else "order"
 
     def keep_metrics_before(self, stage: str, epoch: int) -> None:
         """Drops lines of epochs that are about to be run again."""
@@ -94,7 +164,8 @@ class RunFolder:
         return lines
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        with self.metrics_file.open("a", encoding="utf-8") as file:
+        path = self.metrics_file
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def has_trained(self) -> bool:
@@ -102,6 +173,10 @@ class RunFolder:
         trained = [self.metrics_file, self.model_file]
         trained += [file for name in STAGES for file in self.stage(name).glob("*")]
         return any(file.exists() for file in trained)
+
+    def _has_data(self) -> bool:
+        """Whether there is anything that other data would not go with."""
+        return self.has_trained() or self.robustness_file.exists()
 
     def _refuse_changes(self, config: Config) -> None:
         earlier = self.config()

@@ -7,19 +7,23 @@ chief can know (the folder) or only one knows (a signal) is shared here.
 
 import contextlib
 import faulthandler
+import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.cluster import read_cluster, wait_for_workers
+from supcon_tf import __version__
+from supcon_tf.cluster import read_cluster
 from supcon_tf.config import Config
 from supcon_tf.distribution import make_strategy, refuse_uneven_batch
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.handshake import meet
 
 Result = TypeVar("Result")
 
@@ -108,6 +112,12 @@ class Workers:
         mine = tf.convert_to_tensor(value)
         return self._sum(mine if self.is_chief else tf.zeros_like(mine)).numpy()
 
+    def add_up(self, value: np.ndarray) -> np.ndarray:
+        """The sum of all workers' `value`, of one shape, on every worker."""
+        if self.count == 1:
+            return value
+        return self._sum(tf.convert_to_tensor(value)).numpy()
+
     def share(self, variables: Sequence[Any]) -> None:
         """Gives `variables` the values that the chief's have, on every worker."""
         if self.count > 1:
@@ -151,14 +161,33 @@ def join_workers(config: Config) -> Workers:
     refuse_uneven_batch(config.batch_size, count)
     if cluster.index == 0:
         print(f"waiting for {count - 1} other worker{'s' if count > 2 else ''}")
-    wait_for_workers(cluster, config.worker_timeout)
+    facts = _common_facts(config, cluster.addresses)
+    meet(cluster.addresses, cluster.index, facts, config.worker_timeout)
     # A worker may die in this very moment, and then no Python code would run again.
     faulthandler.dump_traceback_later(config.worker_timeout, exit=True)
     with _others_are_there():
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster.resolver())
     faulthandler.cancel_dump_traceback_later()
     refuse_uneven_batch(config.batch_size, strategy.num_replicas_in_sync)
     return Workers(strategy, cluster.index, count)
+
+
+def _common_facts(config: Config, addresses: Sequence[str]) -> dict[str, Any]:
+    """What must be the same for workers to train as one, by the name it has for users.
+
+    Lists as JSON has them, since they are compared with those of other workers.
+    """
+    flags = {f"--{name}": value for name, value in config.weight_fields().items()}
+    facts = {
+        "version of supcon_tf": __version__,
+        "version of TensorFlow": tf.__version__,
+        "version of Keras": version("keras"),
+        "cluster": addresses,
+        **flags,
+        # Steps between checkpoints too: all workers take part in one.
+        "--checkpoint_steps": config.checkpoint_steps,
+    }
+    return json.loads(json.dumps(facts))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ quieten_tensorflow()
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from supcon_tf.config import Config
 
@@ -51,3 +52,28 @@ def images_and_labels():
 @pytest.fixture(autouse=True)
 def _same_weights_in_every_test():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def computable():
+    """`computable(dtype)` skips the test if this machine can't compute in a dtype.
+
+    oneDNN has no bfloat16 where it is held to AVX2 (`ONEDNN_MAX_CPU_ISA=AVX2`): a
+    convolution is then an error, and a matrix product ends the process.
+    """
+
+    def convolves_in_bfloat16():
+        images, kernel = (tf.ones(shape, "bfloat16") for shape in ([4] * 4, [3] * 4))
+        try:
+            tf.nn.conv2d(images[..., :3], kernel, 1, "SAME")
+        except tf.errors.AbortedError:
+            return False
+        return True
+
+    found = convolves_in_bfloat16()
+
+    def skip(dtype):
+        if "bfloat16" in dtype and not found:
+            pytest.skip("oneDNN is held to a processor without bfloat16")
+
+    return skip

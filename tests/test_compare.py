@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from supcon_tf.compare import main
 from supcon_tf.config import Config
+from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
 from supcon_tf.flags import run_command
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.visualization.curves import _curves_figure
@@ -173,6 +175,46 @@ def test_runs_of_other_configs_get_rows_and_the_flags_that_differ(write_run, com
     assert "within ± 3.0 points" in out
 
 
+def fingerprint(test=("test/0",), train=("train/0",)):
+    """Of data whose images have these names."""
+    splits = {
+        name: SplitFingerprint({"a": dict.fromkeys(names)}, "", len(names))
+        for name, names in (("train", train), ("test", test))
+    }
+    return Fingerprint("digits", ("a",), splits)
+
+
+def test_runs_are_compared_by_the_images_they_were_evaluated_on(
+    write_run, compare, tmp_path
+):
+    moved = write_run("moved", seed=1, dataset="folder", data_dir="there")
+    one = write_run("one", dataset="folder", data_dir="here")
+    for run in (one, moved):
+        (Path(run) / "data.json").write_text(fingerprint().to_json())
+    assert list(cells_of(compare(one, moved)[1])) == ["one +1"]
+    # Trained on more, they may share a table and not a row.
+    grown = fingerprint(train=("train/0", "train/1"))
+    (Path(moved) / "data.json").write_text(grown.to_json())
+    _, out, _ = compare(one, moved)
+    assert list(cells_of(out)) == ["one", "moved"]
+    assert "The runs were trained on different images (data.json)." in out
+    code, _, error = compare(one, moved, "--average")
+    assert (code, "data.json: " in error) == (2, True)
+    (Path(moved) / "data.json").write_text(fingerprint(test=("test/1",)).to_json())
+    code, _, error = compare(one, moved)
+    assert code == 2
+    assert "must be evaluated on the same images. Received: " in error
+    assert "test: 1 image fewer (test/0), 1 image more (test/1)" in error
+
+
+def test_runs_without_data_json_are_compared_and_that_is_said(write_run, compare):
+    runs = [write_run("one"), write_run("two", seed=1)]
+    (Path(runs[1]) / "data.json").write_text(fingerprint().to_json())
+    code, out, _ = compare(*runs)
+    assert code == 0
+    assert "can't be checked, since they have no data.json: one." in out
+
+
 def test_flags_that_change_nothing_do_not_keep_seeds_apart(write_run, compare):
     one = write_run("one", seed=0, log_format="text", data_dir="here")
     two = write_run("two", seed=1, log_format="json", data_dir="there")
@@ -184,6 +226,100 @@ def test_two_runs_of_one_seed_are_no_sample_and_stay_apart(write_run, compare):
     code, out, _ = compare(*runs)
     assert code == 0
     assert list(cells_of(out)) == ["one", "two", "other"]
+
+
+def test_the_order_of_epsilons_and_the_number_of_checks_keep_no_seeds_apart(
+    write_run, compare
+):
+    def made_with(limit, **lists):
+        return {"settings": {"checks_limit": limit, **lists}}
+
+    forth = made_with(512, epsilons=[2.0, 8.0], attacks=["fgsm", "pgd"])
+    back = made_with(0, epsilons=[8.0, 2.0], attacks=["pgd", "fgsm"])
+    one = write_run("one", result=forth)
+    two = write_run("two", result=back, seed=1)
+    wide = write_run("wide", result=back, width=8)
+    _, out, _ = compare(one, two, wide)
+    assert list(cells_of(out)) == ["one +1", "wide"]
+    flags = cells_of(out.split("differ between the rows:\n\n")[1])
+    assert flags["--checks_limit"]["one +1"] == "512,0"
+    assert "--epsilons" not in flags
+    assert compare("--average", one, two)[0] == 0
+
+
+def test_an_interval_counts_up_to_its_farthest_bound(write_run, compare, tmp_path):
+    row = {**attack_row("fgsm", 8.0, 0.0), "interval_95": [0.0, 0.06]}
+    _, out, _ = compare(write_run("one", attacks=[row]))
+    assert "within ± 6.0 points" in out
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert record["largest_half_width_95"] == pytest.approx(0.06)
+
+
+def test_a_figure_that_rounds_to_zero_has_no_sign(write_run, compare):
+    _, out, _ = compare(write_run("one", margin=-1e-7))
+    assert cells_of(out)["one"]["relative margin"] == "0.0000"
+
+
+def test_epsilons_that_agree_to_six_digits_have_columns_of_their_own(
+    write_run, compare
+):
+    rows = [attack_row("fgsm", 8.0, 0.4), attack_row("fgsm", 8.00000001, 0.3)]
+    cells = cells_of(compare(write_run("one", attacks=rows))[1])["one"]
+    assert (cells["fgsm 8/255"], cells["fgsm 8.00000001/255"]) == ("40.0%", "30.0%")
+
+
+def test_runs_of_two_norms_share_a_table_and_no_axis(write_run, compare, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "supcon_tf.visualization.curves.robustness_curves",
+        lambda curves, path, title: drawn.update(curves),
+    )
+    runs = [write_run("linf", attacks=[attack_row("fgsm", 8.0, 0.4)], width=8)]
+    for seed in (0, 1):
+        rows = [attack_row("pgd", 0.5, 0.2, norm="l2")]
+        runs.append(write_run(f"l2_{seed}", attacks=rows, seed=seed))
+    _, out, _ = compare(*runs)
+    assert cells_of(out)["l2_0 +1"]["pgd 0.5 L2"] == "20.0 ± 0.0%"
+    figure = _curves_figure(drawn)
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "epsilon (1/255)",
+        "epsilon (L2)",
+    ]
+    assert [len(axes.lines) for axes in figure.axes] == [1, 1]
+
+
+def test_a_comparison_is_not_written_into_a_run(write_run, compare):
+    one, two = write_run("one"), write_run("two", seed=1)
+    before = sorted(Path(two).iterdir())
+    code, out, error = compare(one, two, output=f"--output={two}")
+    assert (code, out) == (2, "")
+    assert (
+        error == f"error: --output must not be the folder of a run. Received: {two}\n"
+    )
+    assert sorted(Path(two).iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("*bold*_", r"\*bold\*\_"),
+        ("`code`", r"\`code\`"),
+        ("two\nlines", r"two\\nlines"),
+        (os.fsdecode(b"caf\xe9"), r"caf\\xe9"),
+        ("$5_$6", r"\$5\_\$6"),
+        ("__init", r"\_\_init"),
+    ],
+)
+def test_folders_of_any_name_can_be_compared(write_run, compare, tmp_path, name, shown):
+    runs = [tmp_path / f"{name}{n}" for n in (0, 1)]
+    for seed, run in enumerate(runs):
+        Path(write_run("written", seed=seed)).rename(run)
+    code, out, _ = compare(*map(str, runs))
+    assert code == 0
+    label = f"{shown}0 +1"
+    assert list(cells_of(out)) == [label]
+    assert f"- {label}: mean ±" in out
+    assert out.strip() in (tmp_path / "out" / "comparison.md").read_text()
 
 
 def test_an_epsilon_that_a_run_lacks_leaves_a_dash(write_run, compare):
@@ -368,7 +504,7 @@ def test_a_folder_that_was_not_evaluated_is_refused(write_run, refusal, tmp_path
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('{"schema": 2}', "must be of schema 1. Received: 2"),
+        ('{"schema": 3}', "must be of schema 1 or 2. Received: 3"),
         ('{"schema": 1, "models": [{}]}', "not an evaluation of this program"),
         ("[1]", "not an evaluation of this program"),
         ("{torn", "not an evaluation of this program"),

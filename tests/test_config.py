@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.config import Config, EvaluationConfig, ModelConfig, StageConfig
+from supcon_tf.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    LossConfig,
+    ModelConfig,
+    ProjectorConfig,
+    StageConfig,
+)
 from supcon_tf.errors import UserError
 from supcon_tf.options import options_of
 
@@ -393,6 +401,36 @@ def test_all_changed_fields_are_named():
     other = from_flags(seed=1, width=32, pretrain_views=2, attacks=("pgd",))
     assert Config().changed_weight_fields(other) == ["seed", "width", "pretrain_views"]
     assert Config().changed_weight_fields(Config()) == []
+
+
+def test_each_section_validates_itself():
+    for prefix, section in Config().sections():
+        field = next(field for field, _ in options_of(section))
+        with pytest.raises(UserError, match=f"--{field.name} must be "):
+            dataclasses.replace(section, **{field.name: None})
+        message = error_of(**{prefix + field.name: None})
+        assert message.startswith(f"--{prefix}{field.name} must be ")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (EvaluationConfig, {"attacks": ("pdg",)}, "--attacks must be one of"),
+        (DataConfig, {"dataset": "folder"}, "needs --data_dir"),
+        (LossConfig, {"negative_margin": 0.9}, "must be above --negative_margin"),
+        (ProjectorConfig, {"projector_images": 1}, "must be 0 or at least 2"),
+    ],
+)
+def test_what_contradicts_within_a_section_is_refused_there(section, values, message):
+    with pytest.raises(UserError, match=message):
+        section(**values)
+
+
+def test_only_the_evaluation_has_flags_that_change_it_alone():
+    for _, section in Config().sections():
+        changed = {allowed.changes for _, allowed in options_of(section)}
+        evaluation = isinstance(section, EvaluationConfig)
+        assert changed <= ({"evaluation"} if evaluation else {"weights", "nothing"})
 
 
 def test_sections_can_be_given_in_python():

@@ -1,4 +1,6 @@
+import io
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -9,14 +11,16 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.errors import UserError
+from supcon_tf.flagfile import flagfile_text
 from supcon_tf.flags import (
     config_from,
     default_run_dir,
     define_config,
     define_options,
+    define_path,
     evaluation_from,
-    flagfile_text,
     new_flags,
     parse,
     parse_words,
@@ -58,7 +62,7 @@ def run_process(*words):
 
 def parsed(*words):
     values = new_flags()
-    flags.DEFINE_string("run_dir", "", "run folder", flag_values=values)
+    define_path(values, "run_dir", "run folder")
     define_config(values)
     parse(values, ["tiny", *words], USAGE)
     return values
@@ -160,6 +164,27 @@ def test_exit_code_of_main_is_kept(capsys):
         with pytest.raises(SystemExit) as end:
             run_command(lambda argv, code=returned: code, [])
         assert end.value.code == expected
+
+
+def test_a_full_disk_is_one_line_with_a_file_in_it_whoever_found_it(capsys):
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's, which the command line does not import."""
+
+    for error in (
+        OSError(28, "No space left on device", "runs/a/config.json"),
+        ResourceExhaustedError("runs/a/events.v2; No space left on device\n\tFailed"),
+    ):
+
+        def full(argv, error=error):
+            raise error
+
+        with pytest.raises(SystemExit) as end:
+            run_command(full, [])
+        assert end.value.code == 1
+        line = capsys.readouterr().err
+        assert line.startswith("error: ")
+        assert "runs/a/" in line
+        assert line.count("\n") == 1
 
 
 def test_an_interrupt_exits_with_130_and_a_defect_keeps_its_traceback():
@@ -267,6 +292,96 @@ def test_a_flagfile_that_a_flagfile_names_must_be_there(flagfile, answer):
     )
 
 
+def test_a_flagfile_is_looked_for_beside_the_one_that_names_it(
+    flagfile, tmp_path, monkeypatch, answer
+):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    flagfile("--seed=3\n--flagfile=../deeper.flags\n", "recipes/inner.flags")
+    flagfile("--width=8\n", "deeper.flags")
+    outer = flagfile("--flagfile=inner.flags\n--batch_size=16\n", "recipes/o.flags")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for word in (outer, "--flagfile=../recipes/o.flags"):
+        config = config_of(word)
+        assert (config.seed, config.model.width, config.batch_size) == (3, 8, 16)
+    # As it has always been: from the working directory.
+    monkeypatch.chdir(tmp_path)
+    by_root = flagfile("--flagfile=recipes/inner.flags\n", "recipes/root.flags")
+    assert config_of(by_root).seed == 3
+    flagfile("--seed=4\n", "inner.flags")
+    assert answer(outer) == (
+        2,
+        "",
+        "error: --flagfile must be one file, and is another beside the flagfile that "
+        f"names it ({tmp_path / 'recipes'}) than in {tmp_path}. "
+        "Received: 'inner.flags'\n",
+    )
+
+
+def test_a_comment_after_a_value_and_quotes_in_a_flagfile_are_refused(flagfile, answer):
+    for line in (
+        "--run_dir=runs/a  # the first",
+        "--run_dir=runs/a\t#1",
+        "--data_dir=/images // mine",
+        "--deterministic # slow",
+        '--data_dir="/my images"',
+        "--data_dir='/my images'",
+        "--run_dir=“runs/a”",
+    ):
+        code, _, error = answer(flagfile(f"--seed=1\n{line}\n"))
+        assert code == 2
+        assert error.startswith(
+            "error: a flagfile's line must be --name=value without quotes, and "
+            "comments have lines of their own. Received: "
+        )
+        assert error.count("\n") == 1
+    for value in ("a#1", "#1", "it's", 'a "b" c', "gs://bucket"):
+        assert config_of(flagfile(f"--data_dir={value}\n")).data.data_dir == value
+
+
+def test_a_value_that_no_flagfile_can_hold_is_refused():
+    for value in ("a\nb", "a ", "-a #1", '"a" #1\n'):
+        with pytest.raises(UserError, match=r"^--run_dir must be a value that a flag"):
+            flagfile_text(Config(), value)
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer):
+    monkeypatch.setenv("HOME", "/home/me")
+    paths = [
+        prefix + field.name
+        for prefix, section in Config().sections()
+        for field, allowed in options_of(section)
+        if allowed.path
+    ]
+    assert {"data_dir", "init_from", "transfer_from"} <= set(paths)
+    for word in ("--{}=~/a b", "--{}=/home/me/a b"):
+        words = [word.format(name) for name in [*paths, "run_dir"]]
+        for values in (parsed(*words), parsed(flagfile("\n".join(words)))):
+            for name in [*paths, "run_dir"]:
+                assert values[name].value == "/home/me/a b"
+    assert parsed("--run_dir", "~").run_dir == "/home/me"
+    for value in ("./~", "a~b", "a/~/b", ""):
+        assert config_of(f"--data_dir={value}").data.data_dir == value
+    assert answer("--data_dir=~nobody_of_that_name/a") == (
+        2,
+        "",
+        "error: --data_dir must begin with a home folder that is known, or with ./~. "
+        "Received: '~nobody_of_that_name/a'\n",
+    )
+
+
+def test_every_command_knows_which_of_its_flags_are_paths():
+    from export.settings import ExportSettings
+    from supcon_tf.compare import CompareSettings
+
+    for command, wanted in [
+        (ExportSettings, {"run_dir", "output"}),
+        (CompareSettings, {"output"}),
+    ]:
+        found = {f.name for f, allowed in options_of(command) if allowed.path}
+        assert found >= wanted
+
+
 FLOATS = st.floats(0, 255, exclude_min=True)
 
 
@@ -286,7 +401,9 @@ FLOATS = st.floats(0, 255, exclude_min=True)
             ).map(tuple),
             "deterministic": st.booleans(),
             "seed": st.integers(0, 2**31 - 1),
-            "data_dir": st.sampled_from(["", "some where", "a=b", "#x", "--y", "ä,ö"]),
+            "data_dir": st.sampled_from(
+                ["", "some where", "a=b", "#x", "--y", "ä,ö", "a #1", '"quoted"']
+            ),
         },
     ),
 )
@@ -347,7 +464,15 @@ def test_the_flags_of_a_run_name_every_option():
     ],
 )
 def test_the_run_folder_is_named_after_the_flagfile(words, expected):
-    assert default_run_dir(["train.py", *words], "digits") == expected
+    assert default_run_dir(["train.py", *words], DataConfig("digits")) == expected
+
+
+def test_two_folders_of_images_have_two_run_folders():
+    argv = ["train.py", "--flagfile=flags/folder.flags"]
+    for folder, expected in (("a/cats", "cats"), ("b/dogs/", "dogs"), ("~/c", "c")):
+        data = DataConfig("folder", data_dir=folder)
+        assert default_run_dir(argv, data) == f"runs/folder-{expected}"
+        assert default_run_dir(argv[:1], data) == f"runs/folder-{expected}"
 
 
 def test_words_that_belong_to_no_flag_can_be_taken_by_a_command():
@@ -459,3 +584,59 @@ def test_words_after_two_dashes_are_no_flagfile(answer):
     code, _, error = answer("--", "--flagfile=missing.flags")
     assert code == 2
     assert "words that belong to no flag" in error
+
+
+PRINTING = """
+import sys
+from pathlib import Path
+from supcon_tf.flags import new_flags, parse, run_command
+
+def main(argv):
+    parse(new_flags(), argv, "usage: " + "tiny " * 100_000)
+    # More than a pipe holds, so that its reader is waited for.
+    print("an epoch" * 100_000, flush=True)
+    with open(argv[1].removeprefix("--flagfile="), "a") as file:
+        file.write(str(file.fileno()))
+    print("another", sys.stdout.isatty(), "\u00b1")
+
+run_command(main, ["tiny", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words", "code", "error"),
+    [
+        ("| head -c 5 >/dev/null", [], 0, "error: nothing reads the output any more."),
+        ("| true", ["--help"], 0, ""),
+        (">&-", [], 0, ""),
+        ("<&- >&- 2>&-", [], 0, ""),
+    ],
+)
+def test_a_command_may_print_to_what_is_closed(
+    tmp_path, redirection, words, code, error
+):
+    log = tmp_path / "log"
+    log.touch()
+    words = [sys.executable, "-c", PRINTING, f"--flagfile={log}", *words]
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(words)} {redirection}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith(error)
+    assert done.stderr.count("\n") == bool(error)
+    # What a program writes into files must not meet what is printed.
+    if redirection.endswith("&-"):
+        assert int(log.read_text()) > 2
+
+
+def test_a_terminal_without_a_character_gets_an_escape(monkeypatch, capsysbinary):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit) as end:
+        run_command(lambda _: print("\u00b1"), ["tiny"])
+    assert end.value.code == 0
+    assert stream.buffer.getvalue() == b"\\xb1\n"

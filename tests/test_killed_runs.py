@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_file_loader import (
+    LegacyEventFileLoader,
+)
 
 from supcon_tf.models import load_model
 
@@ -81,8 +84,18 @@ def test_killed_runs_have_each_epoch_once(runs):
         kept = ("stage", "epoch", "loss", "accuracy", "val_accuracy", "learning_rate")
         return [[json.loads(line)[key] for key in kept] for line in lines]
 
+    def scalars(name):
+        found = []
+        for path in (folder / name / "tensorboard").glob("*/events.out*"):
+            for event in LegacyEventFileLoader(str(path)).Load():
+                tags = [value.tag for value in event.summary.value]
+                # Files of the evaluation have several, in place of earlier ones.
+                found += [(path.parent.name, event.step, tag) for tag in tags]
+        return sorted(found)
+
     for name in report["finished"]:
         assert epochs(name) == epochs("whole")
+        assert scalars(name) == scalars("whole")
 
 
 @pytest.mark.slow

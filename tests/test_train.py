@@ -1,5 +1,6 @@
 """`python train.py` as people meet it: their mistakes, one whole run, the recipes."""
 
+import hashlib
 import importlib.util
 import itertools
 import json
@@ -281,7 +282,9 @@ def test_a_run_prints_its_data_its_epochs_a_table_and_where_the_report_is(finish
     table = [line for line in lines if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert cells[0] == ["stage", "attack", "clean", "4/255", "8/255"]
-    assert [row[:2] for row in cells[2:]] == [["pretrain", "fgsm"], ["final", "fgsm"]]
+    assert [row[:2] for row in cells[2:]] == [
+        [stage, name] for stage in ("pretrain", "final") for name in ("fgsm", "worst")
+    ]
     assert "\n".join(table) in (folder / "report.md").read_text()
 
 
@@ -315,7 +318,7 @@ def test_robustness_follows_its_schema(finished):
     top = {"schema", "dataset", "split", "num_examples", "seed", "versions", "models"}
     assert top <= result.keys()
     assert (result["schema"], result["dataset"], result["split"]) == (
-        1,
+        2,
         "digits",
         "test",
     )
@@ -329,7 +332,9 @@ def test_robustness_follows_its_schema(finished):
     embedding = {
         *("knn_accuracy", "intra_class_cosine", "inter_class_cosine", "margin_mean"),
     }
-    for model in result["models"]:
+    for model, name in zip(result["models"], ("pretrain/", ""), strict=True):
+        content = (folder / f"{name}model.keras").read_bytes()
+        assert model["model_sha256"] == hashlib.sha256(content).hexdigest()
         assert {"clean_accuracy", "attacks", "embedding", "checks"} <= model.keys()
         assert embedding <= model["embedding"].keys()
         assert [row["epsilon_255"] for row in model["attacks"]] == [4, 8]
@@ -339,6 +344,10 @@ def test_robustness_follows_its_schema(finished):
             low, high = row["interval_95"]
             assert 0 <= low <= row["accuracy"] <= high <= 1
             assert row["accuracy"] <= model["clean_accuracy"]
+        assert [row["epsilon_255"] for row in model["worst"]] == [4, 8]
+        for row, only in zip(model["worst"], model["attacks"], strict=True):
+            assert row["attacks"] == ["fgsm"]
+            assert row["accuracy"] == only["accuracy"]
     with np.load(folder / "robustness.npz") as outcomes:
         assert {outcomes[name].shape[-1] for name in outcomes.files} == {40}
 

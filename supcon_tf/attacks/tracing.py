@@ -1,5 +1,6 @@
 """Functions as TensorFlow compiles them, and what their graphs give away."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -39,16 +40,26 @@ def last_operation(trace: Any) -> str:
 
     Scaling and shifting by constants, clipping and casts are passed over.
     """
-    library = {f.signature.name: f for f in trace.graph.as_graph_def().library.function}
+    bodies = [trace.function_def, *trace.graph.as_graph_def().library.function]
+    functions = {body.signature.name: body for body in bodies}
+    nodes = {
+        name: {node.name: node for node in body.node_def}
+        for name, body in functions.items()
+    }
 
-    def operation(function: Any, value: str) -> str:
+    def output(function: str, place: int) -> str:
+        body = functions[function]
+        return operation(function, body.ret[body.signature.output_arg[place].name])
+
+    @functools.cache
+    def operation(function: str, value: str) -> str:
         # "node:output:number", or the name alone of an argument.
         name, *place = value.split(":")
-        node = {n.name: n for n in function.node_def}.get(name)
+        node = nodes[function].get(name)
         if node is None:
             return ""
         if node.op in _CALLS:
-            return output(library[node.attr["f"].func.name], int(place[-1]))
+            return output(node.attr["f"].func.name, int(place[-1]))
         if node.op not in _PASSING:
             return str(node.op)
         operands = [one for one in node.input if not one.startswith("^")]
@@ -60,12 +71,7 @@ def last_operation(trace: Any) -> str:
         hard = varying == ["Relu6"] and node.op in ("RealDiv", "Mul")
         return "HardSigmoid" if hard else varying[0]
 
-    def output(function: Any, place: int) -> str:
-        return operation(
-            function, function.ret[function.signature.output_arg[place].name]
-        )
-
-    return output(trace.function_def, 0) if trace.outputs else ""
+    return output(bodies[0].signature.name, 0) if trace.outputs else ""
 
 
 def depends_on_input(trace: Any) -> bool:

@@ -1,5 +1,6 @@
 """Own images, in `data_dir/train/CLASS/` and, if there, `data_dir/test/CLASS/`."""
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,8 +55,8 @@ def open_folder(data_dir: str, image_size: int) -> Source:
         name=root.resolve().name,
         class_names=tuple(class_names),
         image_shape=shape,
-        train=_source_split(files, class_names),
-        test=_source_split(test_files, class_names) if test_files else None,
+        train=_source_split(files, class_names, root),
+        test=_source_split(test_files, class_names, root) if test_files else None,
     )
 
 
@@ -93,7 +94,9 @@ def _check_class_sizes(
             )
 
 
-def _source_split(files: list[tuple[Path, str]], class_names: list[str]) -> SourceSplit:
+def _source_split(
+    files: list[tuple[Path, str]], class_names: list[str], root: Path
+) -> SourceSplit:
     paths = [path for path, _ in files]
     number = {name: index for index, name in enumerate(class_names)}
     labels = np.array([number[name] for _, name in files], np.int64)
@@ -110,7 +113,10 @@ def _source_split(files: list[tuple[Path, str]], class_names: list[str]) -> Sour
             for _ in tqdm(done, **progress_options(len(indices), "images")):
                 pass
 
-    return SourceSplit(labels, read)
+    # Slices, since pathlib takes a second for 100,000 paths.
+    below = len(str(root / "x")) - 1
+    names = [str(path)[below:].replace(os.sep, "/") for path in paths]
+    return SourceSplit(labels, read, names, root)
 
 
 def _decode(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -1,28 +1,38 @@
 """`load`: from a config to decoded images, divided into train, validation and test."""
 
+from pathlib import Path
+
 import numpy as np
 
 from supcon_tf.config import DataConfig
+from supcon_tf.data.fingerprint import (
+    Fingerprint,
+    SplitFingerprint,
+    digest_of_pixels,
+)
 from supcon_tf.data.image_data import ImageData, Split
 from supcon_tf.data.pixels import allocate
 from supcon_tf.data.source import Source, SourceSplit
-from supcon_tf.data.splits import balanced_sample, stratified_split
+from supcon_tf.data.splits import balanced_sample, split_by_name, stratified_split
 from supcon_tf.errors import UserError
 
 # Which images of a source make up one of our splits.
 _Chosen = tuple[SourceSplit, np.ndarray]
 
 
-def load(config: DataConfig) -> ImageData:
+def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
     """Reads a data set, once, into uint8 images.
 
     Images are chosen by their labels before any is decoded: a test share is held out
     if the source has no test images, then `limit_train` and `limit_test` are counted,
     class-balanced, and the validation share is taken from what remains for training.
-    All of that depends on `split_seed` alone.
+    All of that depends on `split_seed` alone; a file that is held out stays so when
+    others are added or removed.
 
     Args:
         config: the source, the limits, the shares, the seed and the memory.
+        held_out_by: "name"; or "order", as runs did that kept no data.json, whose held
+            out images are all drawn anew when files are added or removed.
 
     Returns:
         The data. Its images are memory-mapped if they exceed `cache_gib`.
@@ -43,15 +53,23 @@ def load(config: DataConfig) -> ImageData:
             f"Received: {', '.join(source.class_names)}"
         )
     _check_labels(source, config)
-    train, validation, test = _choose(source, config)
-    chosen = [part for part in (train, validation, test) if part is not None]
-    splits = iter(_decode(chosen, source.image_shape, config.cache_gib))
+    chosen = _choose(source, config, held_out_by)
+    decoded = _decode(list(chosen.values()), source.image_shape, config.cache_gib)
+    splits = dict(zip(chosen, decoded, strict=True))
+    fingerprints = {
+        name: _fingerprint(*chosen[name], split, source.class_names)
+        for name, split in splits.items()
+    }
     return ImageData(
         name=source.name,
         class_names=source.class_names,
-        train=next(splits),
-        validation=None if validation is None else next(splits),
-        test=next(splits),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
+        fingerprint=Fingerprint(
+            config.dataset, source.class_names, fingerprints, held_out_by
+        ),
+        notes=source.notes,
     )
 
 
@@ -87,14 +105,13 @@ def _check_labels(source: Source, config: DataConfig) -> None:
             )
 
 
-def _choose(
-    source: Source, config: DataConfig
-) -> tuple[_Chosen, _Chosen | None, _Chosen]:
+def _choose(source: Source, config: DataConfig, held_out_by: str) -> dict[str, _Chosen]:
+    """The images of train, perhaps validation, and test."""
     seed = config.split_seed
     kept = np.arange(len(source.train.labels))
     if source.test is None:
         test_split = source.train
-        kept, held = stratified_split(source.train.labels, config.test_share, seed)
+        kept, held = _held_out(source.train, kept, config, "test", held_out_by)
         if len(held) == 0:
             raise UserError(_empty("test_share", config.test_share, len(kept)))
     else:
@@ -104,13 +121,60 @@ def _choose(
     held = _limited(held, test_split.labels, "limit_test", config.limit_test, seed)
     test = (test_split, held)
     if config.validation_share == 0:
-        return (source.train, kept), None, test
-    rest, validation = stratified_split(
-        source.train.labels[kept], config.validation_share, seed
-    )
+        return {"train": (source.train, kept), "test": test}
+    rest, validation = _held_out(source.train, kept, config, "validation", held_out_by)
     if len(validation) == 0:
         raise UserError(_empty("validation_share", config.validation_share, len(kept)))
-    return (source.train, kept[rest]), (source.train, kept[validation]), test
+    return {
+        "train": (source.train, rest),
+        "validation": (source.train, validation),
+        "test": test,
+    }
+
+
+def _held_out(
+    split: SourceSplit,
+    indices: np.ndarray,
+    config: DataConfig,
+    purpose: str,
+    held_out_by: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, held) of some images of a split."""
+    labels, seed = split.labels[indices], config.split_seed
+    share = getattr(config, f"{purpose}_share")
+    # Images that are not files have a fixed order, in which none comes or goes.
+    if split.files is None or held_out_by == "order":
+        kept, held = stratified_split(labels, share, seed)
+    else:
+        names = [split.files[index] for index in indices]
+        kept, held = split_by_name(labels, names, share, seed, purpose)
+    return indices[kept], indices[held]
+
+
+def _fingerprint(
+    source: SourceSplit,
+    indices: np.ndarray,
+    split: Split,
+    class_names: tuple[str, ...],
+) -> SplitFingerprint:
+    examples: dict[str, dict[str, int | None]] = {name: {} for name in class_names}
+    for index, label in zip(indices.tolist(), split.labels.tolist(), strict=True):
+        named = examples[class_names[label]]
+        if source.files is None:
+            named[f"{source.name}/{index}"] = None
+        else:
+            path = source.root / source.files[index]
+            named[source.files[index]] = _file_size(path)
+    return SplitFingerprint(examples, *digest_of_pixels(split.images))
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"--data_dir changed while it was read. Received: {path} ({error.strerror})"
+        ) from error
 
 
 def _empty(flag: str, share: float, count: int) -> str:

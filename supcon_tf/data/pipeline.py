@@ -57,22 +57,7 @@ class Batches:
     ) -> None:
         if views not in (1, 2):
             raise ValueError(f"views must be 1 or 2. Received: {views}")
-        if not 1 <= batch_size <= len(split):
-            raise UserError(
-                "--batch_size must be from 1 to the number of training images, "
-                f"{len(split)}. Received: {batch_size}"
-            )
-        classes = len(np.unique(split.labels))
-        if classes_per_batch > classes:
-            raise UserError(
-                "--classes_per_batch must be at most the number of classes, "
-                f"{classes}. Received: {classes_per_batch}"
-            )
-        if classes_per_batch and batch_size % classes_per_batch:
-            raise UserError(
-                "--classes_per_batch must divide --batch_size evenly. "
-                f"Received: {classes_per_batch} and {batch_size}"
-            )
+        refuse_batches(split, batch_size, classes_per_batch)
         self._split = split
         self._batch_size = batch_size
         self._augmentation = augmentation
@@ -165,6 +150,30 @@ class Batches:
         return tf.reshape(augmented, (last - first, self._views, *images.shape[1:]))
 
 
+def refuse_batches(split: Split, batch_size: int, classes_per_batch: int) -> None:
+    """Makes sure that a split has enough images and classes for a batch.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    if not 1 <= batch_size <= len(split):
+        raise UserError(
+            "--batch_size must be from 1 to the number of training images, "
+            f"{len(split)}. Received: {batch_size}"
+        )
+    classes = len(np.unique(split.labels))
+    if classes_per_batch > classes:
+        raise UserError(
+            "--classes_per_batch must be at most the number of classes, "
+            f"{classes}. Received: {classes_per_batch}"
+        )
+    if classes_per_batch and batch_size % classes_per_batch:
+        raise UserError(
+            "--classes_per_batch must divide --batch_size evenly. "
+            f"Received: {classes_per_batch} and {batch_size}"
+        )
+
+
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """All images of a split in order, unchanged; the last batch may be smaller.
 
@@ -200,8 +209,10 @@ def _gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from (B,) indices to (B, H, W, 3) uint8 images."""
     images = split.images
     if not isinstance(images, np.memmap) and images.nbytes <= _LARGEST_TENSOR:
-        # An eager tensor, which a graph refers to instead of containing it.
-        tensor = tf.constant(images)
+        # An eager tensor, which a graph refers to instead of containing it; tf.data
+        # reads it on the CPU, where it would be copied to from a GPU at every batch.
+        with tf.device("CPU"):
+            tensor = tf.constant(images)
         return lambda indices: tf.gather(tensor, indices)
 
     def gather(indices: tf.Tensor) -> tf.Tensor:

@@ -1,11 +1,10 @@
-"""RandAugment with parameters of our own drawing and the transforms of keras_cv.
+"""RandAugment with parameters of our own drawing and the transforms of a library.
 
 keras_cv's layer of that name draws from a global generator, so that two of them with
 one seed differ; its transforms are pure functions of the parameters they are handed.
 One of them, Equalization, is replaced: see `supcon_tf.data.equalization`.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from supcon_tf.data.draws import Draws
 from supcon_tf.data.equalization import equalize
+from supcon_tf.data.transforms import transforms
 
 _PER_IMAGE = 2
 _MAGNITUDE = 0.5
@@ -90,7 +90,7 @@ def apply(name: str, images: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """One of `OPERATIONS` on (B, H, W, 3) float32 images in [0, 255]."""
     if name == "equalize":
         return equalize(images)
-    return _layers()[name].augment_images(images, OPERATIONS[name](parameters))
+    return transforms()[name](images, OPERATIONS[name](parameters))
 
 
 def _shears(parameters: Parameters) -> tf.Tensor:
@@ -133,28 +133,3 @@ OPERATIONS: dict[str, Callable[[Parameters], Any]] = {
     "translate_x": _translate_x,
     "translate_y": _translate_y,
 }
-
-
-@functools.cache
-def _layers() -> dict[str, Any]:
-    """keras_cv's layers, by operation; their own random factors are never used."""
-    # It takes seconds to import, and only this policy needs it.
-    from keras_cv import layers
-
-    # A dtype of their own, or a mixed precision policy would lower that of the pixels;
-    # a seed, or they would make TensorFlow's global generator.
-    common: dict[str, Any] = {"seed": 1, "dtype": "float32"}
-    ranged = {**common, "value_range": (0, 255)}
-    shear = layers.RandomShear(_MAGNITUDE, _MAGNITUDE, **common)
-    translation = layers.RandomTranslation(_MAGNITUDE, _MAGNITUDE, **common)
-    return {
-        "auto_contrast": layers.AutoContrast(**ranged),
-        "solarize": layers.Solarization(**ranged),
-        "color": layers.RandomColorDegeneration(_MAGNITUDE, **common),
-        "contrast": layers.RandomContrast(factor=_MAGNITUDE, **ranged),
-        "brightness": layers.RandomBrightness(factor=_MAGNITUDE, **ranged),
-        "shear_x": shear,
-        "shear_y": shear,
-        "translate_x": translation,
-        "translate_y": translation,
-    }

@@ -1,7 +1,8 @@
 """What every source of images offers before anything is decoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,10 +16,21 @@ PROGRESS_FROM = 10_000
 
 @dataclass(frozen=True)
 class SourceSplit:
-    """Images known by their labels, (N,) int64, and a way to decode some of them."""
+    """Images known by their labels, (N,) int64, and a way to decode some of them.
+
+    Args:
+        labels: of the images.
+        read: decodes some of them.
+        files: (N,) paths below `root`, with `/`; None if an image is not a file.
+        root: the folder that `files` lie in.
+        name: of these images in the source, for images that are not files.
+    """
 
     labels: np.ndarray
     read: Reader
+    files: Sequence[str] | None = None
+    root: Path = Path()
+    name: str = "train"
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Source:
     """A data set whose images are not decoded yet.
 
     `image_shape` is (H, W, 3) after resizing. `test` is None where the data set has no
-    test images of its own.
+    test images of its own. `notes` say what was chosen that a user might not expect.
     """
 
     name: str
@@ -34,6 +46,7 @@ class Source:
     image_shape: tuple[int, int, int]
     train: SourceSplit
     test: SourceSplit | None
+    notes: tuple[str, ...] = ()
 
 
 def progress_options(count: int, description: str) -> dict:

@@ -1,7 +1,12 @@
-"""Choosing images by their labels: class-balanced samples and stratified shares.
+"""Choosing images: class-balanced samples, and shares that are held out.
 
-Both choices depend on the labels, their order and the seed, and on nothing else.
+`balanced_sample` and `stratified_split` depend on the labels, their order and the seed
+alone, `split_by_name` on the images' names and not on their order.
 """
+
+import hashlib
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -74,3 +79,50 @@ def stratified_split(
     chosen = np.zeros(len(labels), bool)
     chosen[np.concatenate([*held, np.empty(0, np.int64)])] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def split_by_name(
+    labels: np.ndarray, names: Sequence[str], share: float, seed: int, purpose: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divides indices into those kept and a held-out share, each by its own name.
+
+    An image is held out if a hash of its name lies within the share, whatever other
+    images there are: one that is added or removed moves no other. So the share is met
+    on average only. The exceptions: a class of which the share is more than half an
+    image gives at least one, and every class keeps one.
+
+    Args:
+        labels: (N,) integers.
+        names: (N,), distinct.
+        share: in [0, 1).
+        seed: of the choice.
+        purpose: sets choices of one seed apart.
+
+    Returns:
+        (kept, held): indices into `labels`, int64, ascending and disjoint.
+
+    Reference:
+        `which_set` of https://arxiv.org/abs/1804.03209.
+    """
+    salt = f"{seed}/{purpose}/".encode()
+    places = np.array([_place(salt + os.fsencode(name)) for name in names])
+    chosen = places < share
+    for members in _members(labels):
+        by_place = members[np.argsort(places[members])]
+        chosen[by_place[0]] |= round(share * len(members)) >= 1
+        # Last, so that a class of one image keeps it.
+        chosen[by_place[-1]] = False
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _place(content: bytes) -> float:
+    """A hash in [0, 1)."""
+    digest = hashlib.blake2b(content, digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48
+
+
+def _members(labels: np.ndarray) -> list[np.ndarray]:
+    """The indices of each class."""
+    order = np.argsort(labels, kind="stable")
+    _, starts = np.unique(labels[order], return_index=True)
+    return np.split(order, starts[1:])

@@ -21,8 +21,9 @@ _IMAGES_AT_ONCE = 256
 def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     """A classification data set of tensorflow-datasets, downloaded if need be.
 
-    Its `validation` images are the test images if it has no `test` split, and are left
-    alone otherwise. Grayscale images are shown as RGB, an alpha channel is dropped.
+    Its `validation` images are the test images if it has no `test` split, or one whose
+    images have no labels, and are left alone otherwise. Grayscale images are shown as
+    RGB, an alpha channel is dropped.
 
     Args:
         name: as `tfds.builder` takes it.
@@ -35,10 +36,7 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
             while `image_size` is 0.
     """
     builder = prepared_builder(name, data_dir)
-    test_name = next(
-        (split for split in ("test", "validation") if split in builder.info.splits),
-        None,
-    )
+    test_name, notes = _test_split(builder)
     shape = _image_shape(builder, image_size, name)
     return Source(
         name=builder.name,
@@ -46,7 +44,29 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
         image_shape=shape,
         train=_source_split(builder, "train", image_size),
         test=_source_split(builder, test_name, image_size) if test_name else None,
+        notes=notes,
     )
+
+
+def _test_split(builder: Any) -> tuple[str | None, tuple[str, ...]]:
+    """The split of labelled images for test, and a note if it is not the first."""
+    splits = [name for name in ("test", "validation") if name in builder.info.splits]
+    labelled = (name for name in splits if not _lacks_labels(builder, name))
+    found = next(labelled, None)
+    if found == next(iter(splits), None):
+        return found, ()
+    instead = f"its {found} split is" if found else "a share of its train images is"
+    return found, (
+        f"the {splits[0]} images of {builder.name} have no labels, so {instead} used "
+        "as test images",
+    )
+
+
+def _lacks_labels(builder: Any, split: str) -> bool:
+    """Whether a split is of images to be guessed: their labels are -1."""
+    with _readable(builder.name):
+        first = list(_exactly(_dataset(builder, split, "label"), 1, 1))
+    return bool(first) and int(first[0]["label"]) < 0
 
 
 def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, int]:
@@ -90,7 +110,8 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
                 out[where] = pixels
                 bar.update(len(where))
 
-    return SourceSplit(np.concatenate([np.empty(0, np.int64), *labels]), read)
+    all_labels = np.concatenate([np.empty(0, np.int64), *labels])
+    return SourceSplit(all_labels, read, name=split)
 
 
 def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:

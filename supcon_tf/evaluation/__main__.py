@@ -23,18 +23,21 @@ def run(request: Request, destination: RunFolder) -> None:
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     prepare_environment()
     from supcon_tf.data import load
-    from supcon_tf.evaluation.report import accuracy_table
+    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.run import chosen_split, evaluate_file, evaluate_run
     from supcon_tf.markdown import markdown_table
     from supcon_tf.training.setup import prepare_process
 
     config = request.config
     prepare_process(config)
-    data = load(config.data)
+    folder = RunFolder(request.subject)
+    data = load(config.data, folder.held_out_by() if request.is_run else "name")
     split = chosen_split(data, config)
     print(f"{data.name}: {len(split)} {config.evaluation.split} images are attacked")
+    for note in data.notes:
+        print(f"note: {note}")
     if request.is_run:
-        folder = RunFolder(request.subject)
+        folder.check_data(data.fingerprint)
         if request.output is None:
             refuse_to_shrink(folder, config.evaluation, len(split))
         result = evaluate_run(folder, config, data, destination)

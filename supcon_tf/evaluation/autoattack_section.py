@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from supcon_tf.evaluation.accuracy import strength, strength_text
 from supcon_tf.markdown import markdown_table
 
 # Of the standard version; with fewer than ten classes there are not as many.
@@ -31,7 +32,7 @@ def autoattack_section(result: dict[str, Any]) -> str:
         cells.append(
             [
                 model["stage"],
-                _strength(row),
+                strength_text(strength(row), row["norm"]),
                 f"{model['clean_accuracy']:.2%}",
                 *(f"{left[attack]:.2%}" for attack in attacks),
             ]
@@ -46,12 +47,6 @@ def autoattack_section(result: dict[str, Any]) -> str:
             *_fewer_targets([row for _, row in rows]),
         ]
     )
-
-
-def _strength(row: dict[str, Any]) -> str:
-    if row["epsilon_255"] is None:
-        return f"{row['epsilon']:g} (L2)"
-    return f"{row['epsilon_255']:g}/255"
 
 
 def _fewer_targets(rows: list[dict[str, Any]]) -> list[str]:

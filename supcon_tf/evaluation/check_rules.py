@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from supcon_tf.evaluation.evidence import Evidence, strength_text
+from supcon_tf.attacks import Square
+from supcon_tf.evaluation.accuracy import strength, strength_text
+from supcon_tf.evaluation.evidence import Evidence
 
 FGSM_ONLY = 0.01
 CONVERGED = 0.01
@@ -125,14 +127,13 @@ def square_not_stronger(
     found = [row for row in attacks if row.get("cumulative")]
     if found:
         row = max(found, key=_square_alone)
-        strength = row["epsilon_255"] or row["epsilon"]
         return _row(
             name,
             _square_alone(row),
             SQUARE_ONLY_OF_AUTOATTACK,
             f"{_square_alone(row):.2%} of {row['num_examples']} images stand the "
-            f"gradient attacks of AutoAttack at {strength_text(strength, row['norm'])} "
-            "and fall to its random queries",
+            "gradient attacks of AutoAttack at "
+            f"{strength_text(strength(row), row['norm'])} and fall to its random queries",
             meaning,
         )
     fallen = evidence.accuracy(evidence.stands_gradients & ~evidence.square)
@@ -141,7 +142,7 @@ def square_not_stronger(
         fallen,
         SQUARE_ONLY,
         f"{fallen:.1%} of {_compared(evidence)} images stand every gradient attack at "
-        f"{evidence.epsilon_text} and fall to 500 random queries",
+        f"{evidence.epsilon_text} and fall to {Square().queries} random queries",
         meaning,
     )
 

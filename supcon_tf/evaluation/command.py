@@ -14,7 +14,13 @@ from absl import flags
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.flags import define_options, evaluation_from, new_flags, parse
+from supcon_tf.flags import (
+    define_options,
+    define_path,
+    evaluation_from,
+    new_flags,
+    parse,
+)
 from supcon_tf.options import options_of
 from supcon_tf.run_folder import RunFolder
 
@@ -82,7 +88,7 @@ def _define_flags() -> flags.FlagValues:
         ("model", "a .keras file that maps [0,1] images (N, H, W, C) to logits"),
         ("output", "folder of the results; with --run_dir, the run folder if empty"),
     ):
-        flags.DEFINE_string(name, "", text, flag_values=values)
+        define_path(values, name, text)
     define_options(values, EvaluationConfig())
     define_options(values, DataConfig())
     return values
@@ -96,7 +102,7 @@ def _of_run(run_dir: Path, output: Path | None, values: flags.FlagValues) -> Req
             f"--run_dir must hold a finished model.keras. Received: {run_dir}"
         )
     for field, allowed in options_of(DataConfig):
-        if values[field.name].present and allowed.affects_weights:
+        if values[field.name].present and allowed.changes == "weights":
             raise UserError(
                 f"--{field.name} goes with --model: a run is evaluated on its own "
                 f"data. Received: {values[field.name].value!r}"

@@ -50,6 +50,42 @@ def refuse_to_shrink(
         )
 
 
+def covers(
+    result: dict[str, Any], settings: EvaluationConfig, num_examples: int
+) -> bool:
+    """Whether an evaluation holds all that one with these settings would give.
+
+    Args:
+        result: what robustness.json holds.
+        settings: of the evaluation that is asked for.
+        num_examples: how many images it attacks.
+    """
+    recorded = result.get("settings") or {}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in recorded.items()
+    }
+    try:
+        made_with = EvaluationConfig(**values)
+    except (TypeError, UserError):
+        return False
+    exact = ["split", "norm"]
+    for flag, attacks in (("pgd_steps", _STEPS_OF), ("pgd_restarts", _RESTARTS_OF)):
+        # The checks attack with PGD, whatever else does.
+        if settings.checks_limit or set(attacks) & set(settings.attacks):
+            exact.append(flag)
+    if settings.transfer_from:
+        exact.append("transfer_from")
+    return (
+        bool(recorded)
+        and all(getattr(made_with, name) == getattr(settings, name) for name in exact)
+        and set(settings.attacks) <= set(made_with.attacks)
+        and set(settings.epsilons) <= set(made_with.epsilons)
+        and settings.checks_limit <= made_with.checks_limit
+        and num_examples <= result["num_examples"]
+    )
+
+
 def _losses(
     earlier: dict[str, Any],
     made_with: EvaluationConfig,

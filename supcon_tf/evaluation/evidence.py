@@ -15,6 +15,7 @@ from supcon_tf.attacks import PGD, Target
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
+from supcon_tf.evaluation.accuracy import outcome_name, strength_text
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.robustness import chunks, logits_of, make_attack, target_of
 
@@ -135,7 +136,7 @@ def gather(
             clean=clean,
             curve=curve,
             epsilon=epsilon,
-            epsilon_text=strength_text(epsilon, config.norm),
+            epsilon_text=f"epsilon {strength_text(epsilon, config.norm)}",
             fgsm_only=fgsm_only,
             pgd_doubled=run.doubled(epsilon, pgd),
             margin_losses=margin_losses,
@@ -161,10 +162,6 @@ def whole_range(norm: str, sample: Split) -> float:
     """The epsilon, as on the command line, that covers all images there are."""
     pixels = int(np.prod(sample.images.shape[1:]))
     return 255.0 if norm == "linf" else float(np.sqrt(pixels))
-
-
-def strength_text(epsilon: float, norm: str) -> str:
-    return f"epsilon {epsilon:g}/255" if norm == "linf" else f"L2 epsilon {epsilon:.3g}"
 
 
 def _most_telling(standing: dict[float, int], clean: int) -> float:
@@ -212,7 +209,7 @@ class _Runner:
             return {"survived": result}
 
         number = next(self.numbers)
-        part = self.journal.part(f"{number}-{name}@{epsilon:g}", survivors)
+        part = self.journal.part(f"{number}-{outcome_name(name, epsilon)}", survivors)
         self.bar.update()
         return part["survived"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from supcon_tf.config import Config
+from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
+from supcon_tf.evaluation.accuracy import strength_text
 from supcon_tf.evaluation.batches import BATCH_SIZE
-from supcon_tf.evaluation.evidence import strength_text
 from supcon_tf.evaluation.report import CURVES
 from supcon_tf.evaluation.robustness import make_attack
 from supcon_tf.models import ContrastiveClassifier
@@ -19,9 +19,12 @@ from supcon_tf.visualization.adversarial_grid import adversarial_grid
 from supcon_tf.visualization.curves import robustness_curves
 from supcon_tf.visualization.embedding_map import embedding_map
 from supcon_tf.visualization.histograms import margin_histogram, similarity_histogram
+from supcon_tf.visualization.names import legible
 
 MAPPED = 400
 SHOWN = 8
+# Characters that fit above an image of the grid.
+NAME_WIDTH = 14
 
 
 def draw_figures(
@@ -32,6 +35,7 @@ def draw_figures(
     model: keras.Model,
     split: Split,
     class_names: tuple[str, ...],
+    trained_by: Mapping[str, StageConfig],
 ) -> dict[str, Path]:
     """Draws what there is to draw.
 
@@ -43,6 +47,7 @@ def draw_figures(
         model: the final model, as it was attacked.
         split: the images that were attacked.
         class_names: by label.
+        trained_by: the last stage that trained each model; empty if it is not known.
 
     Returns:
         The files by the caption they have in the report.
@@ -62,13 +67,13 @@ def draw_figures(
         margin_histogram(margins, path, unit)
     if positive := of_stages("positive_cosines"):
         path = drawn["Cosines of pairs"] = directory / "similarities.png"
-        similarity_histogram(
-            positive,
-            of_stages("negative_cosines"),
-            path,
-            config.loss.positive_margin,
-            config.loss.negative_margin,
-        )
+        both = config.loss.positive_margin, config.loss.negative_margin
+        pulled = {
+            stage: both
+            for stage, trained in trained_by.items()
+            if "margin" in trained.loss_weights
+        }
+        similarity_histogram(positive, of_stages("negative_cosines"), path, pulled)
     if summaries["final"]["attacks"]:
         drawn |= _draw_attacked(directory, config, model, split, class_names)
     return drawn
@@ -90,7 +95,8 @@ def _draw_attacked(
     epsilon = settings.epsilons[len(settings.epsilons) // 2]
     attack = make_attack("fgsm", epsilon, settings, seed)
     adversarial = np.asarray(attack(model, images, labels))
-    title = f"FGSM, {strength_text(epsilon, settings.norm)}"
+    title = f"FGSM, epsilon {strength_text(epsilon, settings.norm)}"
+    names = legible(class_names, "class", NAME_WIDTH)
     shown = slice(0, SHOWN)
     drawn = {"Adversarial examples": directory / "adversarial.png"}
     before, after = (
@@ -103,7 +109,7 @@ def _draw_attacked(
         labels[shown],
         before,
         after,
-        class_names,
+        names,
         drawn["Adversarial examples"],
         title,
     )
@@ -118,5 +124,5 @@ def _draw_attacked(
             )
             for pictures in (images, adversarial)
         )
-        embedding_map(clean, attacked, labels, class_names, path, seed, title)
+        embedding_map(clean, attacked, labels, names, path, seed, title)
     return drawn

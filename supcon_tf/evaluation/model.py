@@ -12,10 +12,16 @@ from supcon_tf.data import Split
 from supcon_tf.evaluation.checks import run_checks
 from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
 from supcon_tf.evaluation.journal import Journal
-from supcon_tf.evaluation.robustness import measure_robustness, target_of
+from supcon_tf.evaluation.robustness import (
+    measure_robustness,
+    refuse_impossible_attacks,
+    target_of,
+)
+from supcon_tf.evaluation.worst import worst_cases
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.models.folding import fold_batch_norm
+from supcon_tf.models.twin import FEW, layers_of
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,13 @@ def evaluate(
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
+        UserError: if an attack can't be made, or the model can't be computed in full
+            precision.
     """
     config = config or EvaluationConfig()
-    model = for_attacks(model)
+    refuse_impossible_attacks(config, seed, source)
+    model = for_attacks(model, split)
+    source = None if source is None else for_attacks(source, split)
     journal = journal or Journal()
 
     def embedding_part() -> dict[str, Any]:
@@ -85,6 +95,7 @@ def evaluate(
     summary: dict[str, Any] = {
         "clean_accuracy": None,
         "attacks": None,
+        "worst": None,
         "embedding": embedding,
         "checks": None,
     }
@@ -97,6 +108,7 @@ def evaluate(
     robustness = measure_robustness(target, split, config, seed, source, title, journal)
     summary["clean_accuracy"] = robustness.clean_accuracy
     summary["attacks"] = robustness.rows
+    summary["worst"] = worst_cases(robustness.rows, robustness.outcomes)
     if with_checks:
         summary["checks"] = run_checks(
             target,
@@ -112,7 +124,21 @@ def evaluate(
     return Evaluation(summary, robustness.outcomes, arrays)
 
 
-def for_attacks(model: keras.Model) -> keras.Model:
-    """The same function, in full precision and quicker: batch norm folded away."""
-    model = in_full_precision(model)
-    return fold_batch_norm(model) if isinstance(model, ContrastiveClassifier) else model
+def for_attacks(model: keras.Model, split: Split | None = None) -> keras.Model:
+    """The same function, in full precision and quicker: batch norm folded away.
+
+    Args:
+        model: any Keras model.
+        split: images that it takes, on a few of which the two are compared.
+
+    Raises:
+        UserError: if the model can't be computed in full precision.
+    """
+    images = None
+    if split is not None and len(split):
+        images = split.images[:FEW].astype(np.float32) / 255
+    model = in_full_precision(model, images)
+    norm = keras.layers.BatchNormalization
+    has_norm = any(isinstance(layer, norm) for layer in layers_of(model))
+    foldable = isinstance(model, ContrastiveClassifier) and has_norm
+    return fold_batch_norm(model, images) if foldable else model

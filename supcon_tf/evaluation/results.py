@@ -13,23 +13,36 @@ import keras
 import numpy as np
 
 from supcon_tf import __version__
-from supcon_tf.config import Config
+from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.figures import draw_figures
+from supcon_tf.evaluation.journal import file_digest
 from supcon_tf.evaluation.model import Evaluation
 from supcon_tf.evaluation.report import write_report
 from supcon_tf.files import replacing, write_text
 from supcon_tf.run_folder import RunFolder
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def result_of(
-    config: Config, split: Split, found: Mapping[str, Evaluation]
+    config: Config,
+    data: ImageData,
+    split: Split,
+    found: Mapping[str, Evaluation],
+    files: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """What robustness.json holds."""
+    """What robustness.json holds.
+
+    Args:
+        config: what the models were evaluated with.
+        split: the images that were attacked.
+        found: evaluations by stage.
+        files: of the models, by stage.
+    """
     return {
         "schema": SCHEMA,
         "dataset": config.data.dataset,
@@ -37,8 +50,12 @@ def result_of(
         "num_examples": len(split),
         "seed": config.seed,
         "settings": dataclasses.asdict(config.evaluation),
+        "data_digest": data.fingerprint.digest,
         "versions": versions(),
-        "models": [{"stage": s, **found[s].summary} for s in found],
+        "models": [
+            {"stage": s, "model_sha256": file_digest(files[s]), **found[s].summary}
+            for s in found
+        ],
     }
 
 
@@ -52,6 +69,7 @@ def write_evaluation(
     model: keras.Model,
     introduction: str,
     origin: list[str],
+    trained_by: Mapping[str, StageConfig],
 ) -> dict[str, Path]:
     """Writes everything but TensorBoard's logs, and warns of failed checks.
 
@@ -65,6 +83,7 @@ def write_evaluation(
         model: the final model, as it was attacked.
         introduction: the report's first paragraph.
         origin: of data and model, as list items of the report.
+        trained_by: the last stage that trained each model; empty if it is not known.
 
     Returns:
         The figures by caption.
@@ -83,6 +102,7 @@ def write_evaluation(
         model,
         split,
         data.class_names,
+        trained_by,
     )
     write_report(destination, data.name, result, figures, introduction, origin)
     for line in warning_lines(found["final"].summary["checks"] or []):
@@ -90,14 +110,40 @@ def write_evaluation(
     return figures
 
 
-def finished_result(folder: RunFolder, config: Config) -> dict[str, Any] | None:
-    """What robustness.json holds, if that is what an evaluation now would give."""
+def finished_result(
+    folder: RunFolder, config: Config, data: ImageData, num_examples: int
+) -> dict[str, Any] | None:
+    """What robustness.json holds, if that is all that an evaluation now would give.
+
+    Args:
+        folder: the run's.
+        config: what would be evaluated, and how.
+        data: the images.
+        num_examples: how many of them would be attacked.
+    """
     if not (folder.robustness_file.exists() and folder.report_file.exists()):
         return None
     result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
-    # JSON has lists where the config has tuples.
-    settings = json.loads(json.dumps(dataclasses.asdict(config.evaluation)))
-    return result if result.get("settings") == settings else None
+    # Earlier versions did not write down which images they attacked.
+    same = (
+        result.get("data_digest", data.fingerprint.digest) == data.fingerprint.digest
+        and (result.get("dataset"), result.get("seed"))
+        == (config.data.dataset, config.seed)
+        and all(_is_of(model, folder) for model in result["models"])
+    )
+    return result if same and covers(result, config.evaluation, num_examples) else None
+
+
+def _is_of(evaluated: dict[str, Any], folder: RunFolder) -> bool:
+    """Whether a model of robustness.json is the one that lies in the run folder."""
+    stage = evaluated["stage"]
+    path = folder.model_file if stage == "final" else folder.stage_model_file(stage)
+    if not path.is_file():
+        return False
+    if "model_sha256" in evaluated:
+        return evaluated["model_sha256"] == file_digest(path)
+    # Schema 1 does not say which model it was; it was there before its evaluation.
+    return path.stat().st_mtime <= folder.robustness_file.stat().st_mtime
 
 
 def versions() -> dict[str, str]:

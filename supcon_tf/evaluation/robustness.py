@@ -22,8 +22,10 @@ from supcon_tf.attacks import (
     Transfer,
 )
 from supcon_tf.attacks.attack import Attack
-from supcon_tf.config import EvaluationConfig
+from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation.accuracy import outcome_name
 from supcon_tf.evaluation.batches import in_batches
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.statistics import wilson_interval
@@ -99,7 +101,7 @@ def measure_robustness(
                 outcome[left.rows] = True
                 row = _row(name, epsilon, outcome, config, attack, left, target)
                 result.rows.append(row)
-                result.outcomes[f"{name}@{epsilon:g}"] = outcome
+                result.outcomes[outcome_name(name, epsilon)] = outcome
     return result
 
 
@@ -118,6 +120,9 @@ def make_attack(
         config: norm, steps and restarts.
         seed: of its random numbers.
         source: the model that the transfer attack is made on.
+
+    Raises:
+        UserError: if there is no such attack, or it can't be made so.
     """
     radius = pixel_units(epsilon, config.norm)
     norm = config.norm
@@ -137,7 +142,7 @@ def make_attack(
         return RandomNoise(epsilon=radius, norm=norm, seed=seed)
     if name == "transfer":
         if source is None:
-            raise ValueError("the transfer attack needs a source model")
+            raise UserError("it needs a source model. Received: source=None")
         made_on_source = PGD(
             epsilon=radius,
             steps=config.pgd_steps,
@@ -156,7 +161,31 @@ def make_attack(
         "square_5000": lambda: Square(queries=5000, schedule="raw", **ball),
         "autoattack": lambda: AutoAttack(**ball),
     }
+    if name not in standard:
+        raise UserError(f"it must be one of {', '.join(ATTACKS)}. Received: {name!r}")
     return standard[name]()
+
+
+def refuse_impossible_attacks(
+    config: EvaluationConfig,
+    seed: int = 0,
+    source: keras.Model | None = None,
+    classes: int | None = None,
+) -> None:
+    """Makes every attack once, so that none is refused after the others have run.
+
+    Raises:
+        UserError: naming the attack and what is wrong with it, such as that it needs
+            more than this number of classes.
+    """
+    for name in config.attacks:
+        for epsilon in config.epsilons:
+            try:
+                attack = make_attack(name, epsilon, config, seed, source)
+                if classes is not None:
+                    attack.objective.check_classes(classes)
+            except UserError as error:
+                raise UserError(f"--attacks={name}: {error}") from error
 
 
 def target_of(model: keras.Model | Target, split: Split) -> Target:
@@ -214,7 +243,7 @@ def _left_by(
     epsilons = iter(config.epsilons)
     for group in groups:
         named = list(itertools.islice(epsilons, len(group)))
-        part = f"{name}@{'+'.join(f'{epsilon:g}' for epsilon in named)}"
+        part = "+".join(outcome_name(name, epsilon) for epsilon in named)
         left = [_Left(correct) for _ in group]
         for stage in group[0].stages():
             at_stage = [attack.stages()[stage] for attack in group]

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config, EvaluationConfig, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
@@ -17,12 +17,14 @@ from supcon_tf.evaluation.journal import Journal, file_digest
 from supcon_tf.evaluation.model import evaluate, for_attacks
 from supcon_tf.evaluation.report import data_line, file_introduction, run_introduction
 from supcon_tf.evaluation.results import result_of, versions, write_evaluation
-from supcon_tf.evaluation.robustness import make_attack
+from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.files import write_text
+from supcon_tf.history import history_lines, history_of
+from supcon_tf.markdown import plain
 from supcon_tf.models import load_model
-from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.seen_images import part_in_training
 from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
 
 
@@ -52,13 +54,14 @@ def evaluate_run(
     destination = destination or folder
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source, data.num_classes)
+    refuse_impossible_attacks(config.evaluation, config.seed, source, data.num_classes)
     found = {}
     paths = finished_stages(folder, config)
-    journal = _journal(destination, config, paths)
+    journal = _journal(destination, config, data, paths)
     for stage, path in paths.items():
         model = load_model(path)
         check_fits(model, data, str(path))
+        model = for_attacks(model, split)
         found[stage] = evaluate(
             model,
             split,
@@ -72,10 +75,11 @@ def evaluate_run(
             title=f"evaluate {stage}",
             journal=journal.within(stage),
         )
-    result = result_of(config, split, found)
+    result = result_of(config, data, split, found, paths)
+    history = history_of(folder, config)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
     if destination.path != folder.path:
-        recipe = f"those of the run in {folder.path}"
+        recipe = f"those of the run in {plain(str(folder.path))}"
     figures = write_evaluation(
         destination,
         config,
@@ -83,9 +87,17 @@ def evaluate_run(
         split,
         result,
         found,
-        for_attacks(model),
-        run_introduction(config, result),
-        [data_line(data), f"flags of training: {recipe}"],
+        model,
+        run_introduction(
+            config, history, result, part_in_training(folder, config, data)
+        ),
+        [
+            data_line(data),
+            *data.notes,
+            *history_lines(history),
+            f"flags of training: {recipe}",
+        ],
+        {stage: _trained_by(config, stage) for stage in paths},
     )
     if destination.path == folder.path:
         log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
@@ -93,6 +105,7 @@ def evaluate_run(
     else:
         # So that it can be compared as a run can.
         write_text(destination.config_file, config.to_json())
+        write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
     return result
 
@@ -117,11 +130,11 @@ def evaluate_file(
     """
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    _check_attacks(config, source, data.num_classes)
+    refuse_impossible_attacks(config.evaluation, config.seed, source, data.num_classes)
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
-    model = for_attacks(_in_float32_throughout(model))
-    journal = _journal(destination, config, {"final": path})
+    model = for_attacks(model, split)
+    journal = _journal(destination, config, data, {"final": path})
     found = {
         "final": evaluate(
             model,
@@ -134,7 +147,7 @@ def evaluate_file(
             journal=journal,
         )
     }
-    result = result_of(config, split, found)
+    result = result_of(config, data, split, found, {"final": path})
     write_evaluation(
         destination,
         config,
@@ -144,8 +157,10 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), f"model: {path}"],
+        [data_line(data), *data.notes, f"model: {plain(str(path))}"],
+        {},
     )
+    write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
     correct = round(found["final"].summary["clean_accuracy"] * len(split))
     if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
@@ -158,15 +173,16 @@ def evaluate_file(
 
 
 def _journal(
-    destination: RunFolder, config: Config, models: Mapping[str, Path]
+    destination: RunFolder, config: Config, data: ImageData, models: Mapping[str, Path]
 ) -> Journal:
-    """What an evaluation of these models, with these settings, has finished before."""
+    """What an evaluation of these models, on this data, has finished before."""
     files = dict(models)
     if config.evaluation.transfer_from:
         files["source"] = RunFolder(config.evaluation.transfer_from).model_file
     subject = {
         "evaluation": dataclasses.asdict(config.evaluation),
-        "data": dataclasses.asdict(config.data),
+        "data": data.fingerprint.digest,
+        "split_seed": config.data.split_seed,
         "seed": config.seed,
         "deterministic": config.deterministic,
         "models": {name: file_digest(path) for name, path in files.items()},
@@ -190,6 +206,10 @@ def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
     if config.pretrain.epochs and config.finetune.epochs:
         stages["pretrain"] = folder.stage_model_file("pretrain")
     return {**stages, "final": folder.model_file}
+
+
+def _trained_by(config: Config, stage: str) -> StageConfig:
+    return config.pretrain if stage == "pretrain" else list(config.stages())[-1][1]
 
 
 def chosen_split(data: ImageData, config: Config) -> Split:
@@ -223,31 +243,4 @@ def transfer_source(settings: EvaluationConfig, data: ImageData) -> keras.Model 
         )
     model = load_model(path)
     check_fits(model, data, f"--transfer_from={settings.transfer_from}")
-    return for_attacks(model)
-
-
-def _check_attacks(config: Config, source: keras.Model | None, classes: int) -> None:
-    """Makes every attack once, so that none is refused after the others have run."""
-    settings = config.evaluation
-    for name in settings.attacks:
-        for epsilon in settings.epsilons:
-            try:
-                attack = make_attack(name, epsilon, settings, config.seed, source)
-                attack.objective.check_classes(classes)
-            except UserError as error:
-                raise UserError(f"--attacks={name}: {error}") from error
-
-
-def _in_float32_throughout(model: keras.Model) -> keras.Model:
-    """The model without reduced precision in any layer, whatever its own policy says.
-
-    A model whose layers were made under a global policy has no policy itself.
-    """
-    layers = [model]
-    for layer in layers:
-        layers += getattr(layer, "layers", [])
-    reduced = any(
-        layer.dtype_policy.compute_dtype != layer.dtype_policy.variable_dtype
-        for layer in layers
-    )
-    return with_dtype_policy(model, "float32") if reduced else model
+    return for_attacks(model, data.test)

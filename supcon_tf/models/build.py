@@ -12,6 +12,15 @@ from supcon_tf.config import ModelConfig
 from supcon_tf.errors import UserError
 from supcon_tf.models.contrastive_classifier import ContrastiveClassifier
 from supcon_tf.models.resnet import resnet18
+from supcon_tf.models.twin import (
+    copy_state,
+    default_policy,
+    deserialized,
+    layers_of,
+    reason_of,
+    refuse_another_function,
+    serialized,
+)
 
 
 def build_classifier(
@@ -55,6 +64,13 @@ def load_model(path: str | Path) -> keras.Model:
     """
     if not Path(path).is_file():
         raise UserError(f"a .keras model is needed. Received: {path} (no such file)")
+    # Keras says of such a file that it is not there.
+    if Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
+        size = Path(path).stat().st_size
+        raise UserError(
+            f"{path} could not be loaded as a model: it is cut short or no .keras file "
+            f"({size} bytes)"
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
@@ -62,24 +78,60 @@ def load_model(path: str | Path) -> keras.Model:
         raise UserError(f"{path} could not be loaded as a model: {reason}") from error
 
 
-def with_dtype_policy(model: keras.Model, policy: str) -> keras.Model:
-    """The same network and weights, computed under another dtype policy."""
-    config = _replace_policies(keras.saving.serialize_keras_object(model), policy)
-    twin = keras.saving.deserialize_keras_object(config)
-    for variable, value in zip(twin.variables, model.variables, strict=True):
-        variable.assign(value.numpy())
+def with_dtype_policy(
+    model: keras.Model, policy: str, images: np.ndarray | None = None
+) -> keras.Model:
+    """The same network and weights, computed under another dtype policy.
+
+    Args:
+        model: any Keras model that Keras could save.
+        policy: Keras dtype policy of every layer.
+        images: (N, H, W, C) float in [0, 1], on a few of which the two are compared;
+            noise if None.
+
+    Raises:
+        UserError: if the model can't be copied, or the copy is another function.
+    """
+    what = f"a copy of the model in {policy}"
+    try:
+        config = _replace_policies(serialized(model), policy)
+        with default_policy(policy):
+            twin = deserialized(config, model)
+        copy_state(model, twin)
+    # Code of other people may raise anything.
+    except Exception as error:
+        raise UserError(f"{what} could not be made: {reason_of(error)}") from error
+    refuse_another_function(model, twin, what, images)
     return twin
 
 
-def in_full_precision(model: keras.Model) -> keras.Model:
-    """The model in the dtype of its weights; itself if it computes in that already.
+def in_full_precision(
+    model: keras.Model, images: np.ndarray | None = None
+) -> keras.Model:
+    """The model in float32 or better throughout; itself if it computes in that already.
 
-    Reduced precision rounds away the small perturbations that attacks are about.
+    Reduced precision rounds away the small perturbations that attacks are about. What a
+    model's own policy says is not enough: its layers have theirs.
+
+    Args:
+        model: any Keras model.
+        images: see `with_dtype_policy`.
+
+    Raises:
+        UserError: see `with_dtype_policy`, and if a layer can't compute in float32.
     """
-    full = model.dtype_policy.variable_dtype
-    if model.dtype_policy.compute_dtype == full:
+    if not _in_reduced_precision(model):
         return model
-    return with_dtype_policy(model, full)
+    layers = layers_of(model)
+    wide = any(layer.compute_dtype == "float64" for layer in layers)
+    twin = with_dtype_policy(model, "float64" if wide else "float32", images)
+    if remaining := _in_reduced_precision(twin):
+        raise UserError(
+            "a model must be computable in float32 to be attacked. Received: a layer "
+            f"{remaining[0].name!r} that is {remaining[0].compute_dtype} whatever its "
+            "config says"
+        )
+    return twin
 
 
 def check_same_weights(model: keras.Model, other: keras.Model, source: str) -> None:
@@ -99,12 +151,27 @@ def check_same_weights(model: keras.Model, other: keras.Model, source: str) -> N
             )
 
 
+def _in_reduced_precision(model: keras.Model) -> list[keras.Layer]:
+    reduced = ("float16", "bfloat16")
+    return [layer for layer in layers_of(model) if layer.compute_dtype in reduced]
+
+
 def _replace_policies(config: Any, policy: str) -> Any:
     """A serialised model with every dtype policy replaced by the given one."""
     if isinstance(config, list | tuple):
         return [_replace_policies(item, policy) for item in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") in ("DTypePolicy", "FloatDTypePolicy"):
+    kind, inner = config.get("class_name"), config.get("config")
+    if kind in ("DTypePolicy", "FloatDTypePolicy"):
         return {**config, "config": {"name": policy}}
-    return {key: _replace_policies(value, policy) for key, value in config.items()}
+    if isinstance(inner, dict):
+        if "source_name" in inner:
+            # Of a quantised layer: the policy of what is not quantised.
+            return {**config, "config": {**inner, "source_name": policy}}
+        if kind == "InputLayer" and inner["dtype"] in ("float16", "bfloat16"):
+            # Pixels would be rounded on their way in.
+            return {**config, "config": {**inner, "dtype": policy}}
+    # How a model was trained is no part of the function.
+    kept = {key: value for key, value in config.items() if key != "compile_config"}
+    return {key: _replace_policies(value, policy) for key, value in kept.items()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from supcon_tf.distribution import (
@@ -202,7 +203,7 @@ class ContrastiveClassifier(keras.Model):
                 objective += tf.cast(decay, objective.dtype)
             objective = self.optimizer.scale_loss(objective)
         variables = self.trainable_variables
-        gradients = tape.gradient(objective, variables)
+        gradients = self._overflow_everywhere(tape.gradient(objective, variables))
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self._update_metrics(labels, outputs, parts)
 
@@ -231,6 +232,24 @@ class ContrastiveClassifier(keras.Model):
                     f"{name} must be {allowed} with more than one replica, where Keras "
                     f"fails with any other. Received: {name}={value}"
                 )
+
+    def _overflow_everywhere(
+        self, gradients: list[tf.Tensor | None]
+    ) -> list[tf.Tensor | None]:
+        """The gradients, not finite on any replica if they are not on one.
+
+        Keras skips a step that overflows float16, but looks at the gradients before
+        they are added up over the replicas, and at those of a process's first alone.
+        """
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if num_replicas() == 1 or not scaled:
+            return gradients
+        finite = [
+            tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None
+        ]
+        overflows = sum_over_replicas(tf.cast(~tf.reduce_all(finite), tf.float32))
+        added = tf.where(overflows > 0, np.nan, 0.0)
+        return [None if g is None else g + tf.cast(added, g.dtype) for g in gradients]
 
     def _part_losses(
         self, labels: tf.Tensor, outputs: dict[str, tf.Tensor]

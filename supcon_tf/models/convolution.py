@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from supcon_tf.processor import processor_features
 
-# Rows times columns of the outputs up to which each way beats the kernel. Batch 128,
-# two cores: float32 with AVX2, 4x4x512 in 66 ms instead of 159, 8x8x256 in 73 instead
-# of 105, 16x16x128 in 85 instead of 104; bfloat16 with AMX, 18 ms instead of 78 and 22
-# instead of 33 on the smaller two.
+# Rows times columns of the outputs up to which each way beats the kernel, on processors
+# where that was measured. Batch 128, two cores: float32 with AVX2, 4x4x512 in 66 ms
+# instead of 159, 8x8x256 in 73 instead of 105, 16x16x128 in 85 instead of 104; bfloat16
+# with AMX, 18 ms instead of 78 and 22 instead of 33 on the smaller two.
 CONVOLUTION_UP_TO = 16 * 16
 PRODUCTS_UP_TO = 8 * 8
 # oneDNN's kernel for 1x1 filters of stride 2 gives wrong gradients, others each time,
@@ -24,11 +24,12 @@ class Conv2D(keras.layers.Conv2D):
     """Keras' convolution, with other ways to the filter gradient in training on a CPU.
 
     Same weights, same config, same results to rounding. TensorFlow's kernel for the
-    gradient of the filters makes poor use of a processor on the small maps of a
-    network's last stages. There it is computed by a convolution that sums over the
-    images, or, in bfloat16 on a processor with a matrix unit, by nine matrix products.
-    That of strided 1x1 filters of few channels, which oneDNN gets wrong, is one matrix
-    product. Everywhere else, and on GPUs, the kernel computes.
+    gradient of the filters makes poor use of some processors on the small maps of a
+    network's last stages. In float32 on processors with AVX2 and no more, it is there
+    computed by a convolution that sums over the images, and in bfloat16 on those with a
+    matrix unit (AMX) by nine matrix products. That of strided 1x1 filters of few
+    channels, which oneDNN gets wrong, is one matrix product. Everywhere else, and on
+    GPUs, the kernel computes.
 
     Args: those of `keras.layers.Conv2D`.
     """
@@ -63,10 +64,11 @@ class Conv2D(keras.layers.Conv2D):
         height, width = inputs.shape[1:3]
         if None in (height, width) or stride > 2 or height % stride or width % stride:
             return None
-        places = height * width // stride**2
-        if inputs.dtype in (tf.float32, tf.float64):
+        places, features = height * width // stride**2, processor_features()
+        avx2_at_most = "avx2" in features and "avx512f" not in features
+        if inputs.dtype == tf.float32 and avx2_at_most:
             return by_convolution if places <= CONVOLUTION_UP_TO else None
-        if inputs.dtype == tf.bfloat16 and stride == 1 and has_matrix_unit():
+        if inputs.dtype == tf.bfloat16 and stride == 1 and "amx_bf16" in features:
             return by_products if places <= PRODUCTS_UP_TO else None
         return None
 
@@ -171,8 +173,3 @@ def by_product(images: tf.Tensor, upstream: tf.Tensor, stride: int) -> tf.Tensor
 def _same_padding(stride: int) -> list[int]:
     """Before and after; TensorFlow puts the odd one of stride 2 after."""
     return [1, 1] if stride == 1 else [0, 1]
-
-
-def has_matrix_unit() -> bool:
-    """Whether the processor that computes has a matrix unit for bfloat16 (AMX)."""
-    return "amx_bf16" in processor_features()

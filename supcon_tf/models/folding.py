@@ -1,17 +1,29 @@
 """Batch normalisation folded into the convolutions before it, for inference."""
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
 import keras
 import numpy as np
 
+from supcon_tf.errors import UserError
 from supcon_tf.models.contrastive_classifier import ContrastiveClassifier
 from supcon_tf.models.convolution import Conv2D
+from supcon_tf.models.twin import (
+    copy_state,
+    default_policy,
+    deserialized,
+    reason_of,
+    refuse_another_function,
+    serialized,
+)
 
 
-def fold_batch_norm(model: keras.Model) -> keras.Model:
+def fold_batch_norm(
+    model: keras.Model, images: np.ndarray | None = None
+) -> keras.Model:
     """A twin of a model that infers without batch norm after its convolutions.
 
     At inference batch norm multiplies each channel by a constant and adds another,
@@ -25,11 +37,17 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     Args:
         model: a `ContrastiveClassifier`, a functional or a sequential model, with
-            models of these kinds inside it. Another kind is copied as it is.
+            models of these kinds inside it. Another kind shows nothing to fold and
+            becomes itself a part of the twin.
+        images: (N, H, W, C) float in [0, 1], on a few of which the two are compared;
+            noise if None.
 
     Returns:
         A new model with weights of its own, the same layers but for those batch norms
         and, to rounding, the same outputs at inference. It is not for training.
+
+    Raises:
+        UserError: if a layer can't be copied, or the twin is another function.
 
     Example:
 
@@ -41,19 +59,29 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     Reference:
         Jacob et al. 2018, section 3.2 (arXiv 1712.05877).
     """
+    what = "the model with its batch norm folded"
+    try:
+        twin = _folded(model)
+    # Layers of other people may raise anything.
+    except Exception as error:
+        raise UserError(f"{what} could not be made: {reason_of(error)}") from error
+    if twin is not model:
+        refuse_another_function(model, twin, what, images)
+    return twin
+
+
+def _folded(model: keras.Model) -> keras.Model:
     if isinstance(model, ContrastiveClassifier):
-        encoder = fold_batch_norm(model.encoder)
+        encoder = _folded(model.encoder)
         twin = ContrastiveClassifier(**{**model.get_config(), "encoder": encoder})
-        twin.classifier.set_weights(model.classifier.get_weights())
+        copy_state(model.classifier, twin.classifier)
         if model.projection is not None and twin.projection is not None:
-            twin.projection.set_weights(model.projection.get_weights())
+            copy_state(model.projection, twin.projection)
         return twin
     if isinstance(model, keras.Sequential):
         return _fold_sequential(model)
     # Keras does not export the class of functional models; only they list operations.
-    if hasattr(model, "operations"):
-        return _fold_functional(model)
-    return _copied(model)
+    return _fold_functional(model) if hasattr(model, "operations") else model
 
 
 def folded_weights(
@@ -78,35 +106,39 @@ def folded_weights(
 
 
 def _fold_sequential(model: keras.Sequential) -> keras.Sequential:
-    layers = model.layers
     norm_after = {
         convolution.name: norm
-        for convolution, norm in pairwise(layers)
+        for convolution, norm in pairwise(model.layers)
         if _can_fold(convolution, norm)
     }
     removed = {norm.name for norm in norm_after.values()}
-    kept = [layer for layer in layers if layer.name not in removed]
-    twin = keras.Sequential(
-        [_twin_layer(layer, norm_after) for layer in kept], name=model.name
-    )
-    twin.build(model.input_shape)
-    _copy_weights(model, twin, norm_after)
+    kept = [layer for layer in model.layers if layer.name not in removed]
+    copies = [_twin_layer(layer, norm_after) for layer in kept]
+    with default_policy(model.dtype_policy):
+        twin = keras.Sequential(copies, name=model.name)
+        twin.build(model.input_shape)
+    _copy_weights(zip(kept, copies, strict=True), norm_after)
     return twin
 
 
 def _fold_functional(model: keras.Model) -> keras.Model:
     norm_after = _pairs(model)
     removed = {norm.name for norm in norm_after.values()}
+    copies = []
+
+    def copied(layer: Any) -> Any:
+        copies.append((layer, _twin_layer(layer, norm_after)))
+        return copies[-1][1]
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         return args[0] if layer.name in removed else layer(*args, **kwargs)
 
-    twin = keras.models.clone_model(
-        model,
-        clone_function=lambda layer: _twin_layer(layer, norm_after),
-        call_function=call,
-    )
-    _copy_weights(model, twin, norm_after)
+    with default_policy(model.dtype_policy):
+        twin = keras.models.clone_model(
+            model, clone_function=copied, call_function=call
+        )
+    kept = [pair for pair in copies if pair[0].name not in removed]
+    _copy_weights(kept, norm_after)
     return twin
 
 
@@ -125,7 +157,9 @@ def _pairs(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
             tensors.append(tensor)
         return outputs
 
-    clone = keras.models.clone_model(model, call_function=call)
+    clone = keras.models.clone_model(
+        model, clone_function=lambda layer: _twin_layer(layer, {}), call_function=call
+    )
     read_by += [(id(x), "") for x in clone.outputs]
     readers = Counter(tensor for tensor, _ in read_by)
     calls = Counter(made_by.values())
@@ -153,28 +187,24 @@ def _can_fold(convolution: Any, norm: Any) -> bool:
 
 def _twin_layer(layer: Any, norm_after: dict[str, Any]) -> Any:
     if isinstance(layer, keras.Model):
-        return fold_batch_norm(layer)
-    config = layer.get_config()
+        return _folded(layer)
+    if not isinstance(layer, keras.Layer):
+        # An operation between layers, such as a sum.
+        return type(layer).from_config(layer.get_config())
+    config = serialized(layer)
+    # The twin is built when it is called, whatever built the original.
+    config.pop("build_config", None)
     if layer.name in norm_after:
-        config["use_bias"] = True
-    return type(layer).from_config(config)
+        config["config"]["use_bias"] = True
+    return deserialized(config, layer)
 
 
 def _copy_weights(
-    model: keras.Model, twin: keras.Model, norm_after: dict[str, Any]
+    copies: Iterable[tuple[Any, Any]], norm_after: dict[str, Any]
 ) -> None:
-    """Gives each layer of the twin its weights; the models inside it have theirs."""
-    originals = {layer.name: layer for layer in model.layers}
-    for layer in twin.layers:
+    """Gives each copy of a layer its state; models inside the model have theirs."""
+    for layer, copy in copies:
         if layer.name in norm_after:
-            pair = originals[layer.name], norm_after[layer.name]
-            layer.set_weights(folded_weights(*pair))
-        # Layers without weights include inputs, which cloning may name anew.
-        elif layer.weights and not isinstance(layer, keras.Model):
-            layer.set_weights(originals[layer.name].get_weights())
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    twin = keras.models.clone_model(model)
-    twin.set_weights(model.get_weights())
-    return twin
+            copy.set_weights(folded_weights(layer, norm_after[layer.name]))
+        elif isinstance(layer, keras.Layer) and not isinstance(layer, keras.Model):
+            copy_state(layer, copy)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.visualization.tensorboard_log import keep_events_until
 
 
 class Progress:
@@ -45,11 +46,18 @@ class Progress:
         self.folder = folder
         self.first_step = first_step
         self.log_format = log_format
-        self._writer = tf.summary.create_file_writer(str(folder.tensorboard / stage))
         self._bar: keras.utils.Progbar | None = None
         self._started = 0.0
         self._seconds = 0.0
         self._first_of_epoch = 0
+        self._line: dict[str, Any] = {}
+
+    def go_on(self, epoch: int) -> None:
+        """Drops what was written of epochs after `epoch`, which are to be run again."""
+        self.folder.keep_metrics_before(self.stage, epoch)
+        events = self.folder.tensorboard / self.stage
+        keep_events_until(events, self.first_step + epoch * self.steps)
+        self._writer = tf.summary.create_file_writer(str(events))
 
     def begin_epoch(self, done: int) -> None:
         """Starts the clock; `done` steps of the epoch were run before a resume."""
@@ -71,10 +79,10 @@ class Progress:
     def end_epoch(
         self, epoch: int, metrics: Mapping[str, float], learning_rate: float
     ) -> None:
-        """Writes the epoch (counted from 1) everywhere."""
+        """Writes the epoch (counted from 1) to metrics.jsonl and to TensorBoard."""
         seconds = self._seconds
         steps = self.steps - self._first_of_epoch
-        line: dict[str, Any] = {
+        line = self._line = {
             "stage": self.stage,
             "epoch": epoch,
             **metrics,
@@ -93,12 +101,18 @@ class Progress:
             if steps:
                 tf.summary.scalar("epoch/images_per_second", line["images_per_second"])
         self._writer.flush()
+
+    def print_epoch(self) -> None:
+        """Prints the line of the epoch that has ended.
+
+        Once its checkpoint is written: the reader of a pipe may be gone, and the line
+        then ends the run.
+        """
         if self._bar is not None:
             print("\r\033[K", end="")
-        if self.log_format == "json":
-            print(json.dumps(line), flush=True)
-        else:
-            print(self._text(line), flush=True)
+        json_wanted = self.log_format == "json"
+        text = json.dumps(self._line) if json_wanted else self._text(self._line)
+        print(text, flush=True)
 
     def _text(self, line: Mapping[str, Any]) -> str:
         parts = " + ".join(

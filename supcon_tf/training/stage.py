@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,15 +18,11 @@ from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.run_folder import RunFolder
-from supcon_tf.training.bystander import (
-    NoCheckpoints,
-    NoProgress,
-    restore_everywhere,
-)
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.objective import losses_for
 from supcon_tf.training.progress import Progress
 from supcon_tf.training.schedules import WarmupSchedule, schedule_for
+from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
@@ -63,33 +60,36 @@ def train_stage(
     )
     steps = batches.steps_per_epoch
     schedule = schedule_for(config, name, steps)
-    state = _prepare(name, config, model, schedule, workers.strategy)
-    # The folder is the chief's: the others go through the motions only.
-    progress = (Progress if workers.is_chief else NoProgress)(
-        name,
-        stage.epochs,
-        steps,
-        model.loss_weights,
-        config.batch_size,
-        folder,
-        0 if name == "pretrain" else config.pretrain.epochs * steps,
-        config.log_format,
+    variables = _prepare(name, config, model, schedule, workers.strategy)
+    checkpoints = Checkpoints(
+        folder.stage(name), run_identity(config, data), stage.epochs, steps
     )
-    checkpoints = (Checkpoints if workers.is_chief else NoCheckpoints)(
-        folder.stage(name)
-    )
-    position = restore_everywhere(checkpoints, state, workers)
+    state = TrainingState(variables, checkpoints, workers)
+    position = state.restore()
     if position > Position():
         print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
+    # The folder is the chief's: the others report nothing.
+    reporters: list[Progress] = []
     if workers.is_chief:
-        folder.keep_metrics_before(name, position.epoch)
+        progress = Progress(
+            name,
+            stage.epochs,
+            steps,
+            model.loss_weights,
+            config.batch_size,
+            folder,
+            0 if name == "pretrain" else config.pretrain.epochs * steps,
+            config.log_format,
+        )
+        progress.go_on(position.epoch)
+        reporters.append(progress)
     step = training_step(model, workers)
     held_out = data.validation if workers.is_chief else None
     validate = validation(model, held_out, config.batch_size)
     rows = workers.rows(config.batch_size)
 
     def leave() -> None:
-        checkpoints.save(position, state)
+        state.save(position)
         stop.leave()
 
     def leave_validation() -> None:
@@ -99,26 +99,30 @@ def train_stage(
 
     while position.epoch < stage.epochs:
         metrics: dict[str, float] = {}
-        progress.begin_epoch(position.step)
+        for reporter in reporters:
+            reporter.begin_epoch(position.step)
         for batch in batches.epoch(position.epoch, position.step, rows):
             metrics, stopping = step(batch, stop.requested)
             _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
             position = dataclasses.replace(position, step=position.step + 1)
-            progress.step(position.step, metrics)
+            for reporter in reporters:
+                reporter.step(position.step, metrics)
             # Alone, a run need not wait for a step in which all hear of it.
             if stopping or (workers.count == 1 and stop.requested):
                 leave()
             if _wants_checkpoint(config, position, steps):
-                checkpoints.save(position, state)
-        progress.stop_clock()
+                state.save(position)
+        for reporter in reporters:
+            reporter.stop_clock()
         # A resume may find the epoch without a step left.
         metrics = metrics or {m.name: float(m.result()) for m in model.metrics}
         metrics |= validate(leave_validation)
         position = Position(position.epoch + 1)
         rate = float(schedule(position.epoch * steps - 1))
-        progress.end_epoch(position.epoch, metrics, rate)
-        if workers.is_chief:
-            _warn_of_divergence(name, position, metrics, data.num_classes)
+        # Written before the checkpoint, since a resume drops a line that is too much,
+        # and printed after it: a closed pipe must not cost the epoch.
+        for reporter in reporters:
+            reporter.end_epoch(position.epoch, metrics, rate)
         for metric in model.metrics:
             metric.reset_state()
         # Before the checkpoint, so that a resume doesn't leave the snapshot out.
@@ -128,13 +132,23 @@ def train_stage(
                 f"{name}-epoch{position.epoch:0{digits}d}",
                 classifier_trained=config.classifier_trained(name),
             )
-        checkpoints.save(position, state)
+        state.save(position)
+        for reporter in reporters:
+            reporter.print_epoch()
+        if workers.is_chief:
+            _warn_of_divergence(name, position, metrics, data.num_classes)
         if workers.any_says(stop.requested):
             stop.leave()
     if projector is not None:
         projector.write(name, classifier_trained=config.classifier_trained(name))
     if workers.is_chief:
         save_model(model, folder.stage_model_file(name))
+
+
+def run_identity(config: Config, data: ImageData) -> dict[str, Any]:
+    """What must stay the same from one start of a run to the next, by its name."""
+    flags = {f"--{name}": value for name, value in config.weight_fields().items()}
+    return {**flags, "the digest of the images": data.fingerprint.digest}
 
 
 def save_model(model: ContrastiveClassifier, path: Path) -> None:

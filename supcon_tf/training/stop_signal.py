@@ -42,8 +42,11 @@ class StopSignal:
         self._previous = signal.signal(signal.SIGTERM, self._request)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._previous)
+        # It may have come after the loop's last look, while a model was written.
+        if self.requested and kind is None:
+            self.leave()
 
     def leave(self) -> None:
         """Ends the program, once the state is saved."""

@@ -1,14 +1,18 @@
 """A whole training: the model, its stages, and the finished file."""
 
 import shutil
+from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
+from supcon_tf.data.pipeline import refuse_batches
 from supcon_tf.errors import UserError
 from supcon_tf.files import publish, temporary_beside
+from supcon_tf.history import pretrained_file, record_origin
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
@@ -26,34 +30,19 @@ def train(
 ) -> None:
     """Runs what is left of the stages; the result is the folder's model.keras.
 
+    Nothing is written before all that can be refused has been checked.
+
     Raises:
         UserError: if the data or `--init_from` doesn't fit the config.
         RunError: if training diverges or can't be saved.
     """
     stages = [name for name, _ in config.stages()]
-    if workers.chief_says(folder.model_file.exists()):
+    finished = workers.chief_says(folder.model_file.exists())
+    model = None if finished else _first_model(config, data, workers)
+    workers.on_chief(lambda: folder.begin(config, data.fingerprint))
+    if model is None:
         return
-    mean, std = data.channel_statistics()
-    # A channel that never changes would be divided by 0; one grey level is less still.
-    std = np.maximum(std, 1 / 255)
-    with workers.strategy.scope():
-        model = build_classifier(
-            config.model,
-            data.image_shape,
-            data.class_names,
-            mean,
-            std,
-            config.dtype_policy,
-        )
-    if config.init_from:
-        workers.on_chief(
-            lambda: _copy_weights(
-                load_model(_pretrained_file(config.init_from)),
-                model,
-                f"--init_from={config.init_from}",
-            )
-        )
-        workers.share(model.variables)
+    workers.on_chief(lambda: record_origin(folder, config))
     projector = None
     if config.projector.projector_images > 1 and workers.is_chief:
         projector = SnapshotWriter(
@@ -68,27 +57,59 @@ def train(
         for name in stages:
             if workers.any_says(stop.requested):
                 stop.leave()
-            finished = folder.stage_model_file(name)
-            if workers.chief_says(finished.exists()):
-                if workers.is_chief:
-                    _copy_weights(load_model(finished), model, str(finished))
+            stage_model = folder.stage_model_file(name)
+            if workers.chief_says(stage_model.exists()):
+                workers.on_chief(partial(_resume_from, stage_model, model))
                 workers.share(model.variables)
             else:
                 train_stage(name, config, model, data, folder, workers, stop, projector)
-    if workers.is_chief:
-        with temporary_beside(folder.model_file) as temporary:
-            shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
-            publish(temporary, folder.model_file)
+        if workers.is_chief:
+            with temporary_beside(folder.model_file) as temporary:
+                shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
+                publish(temporary, folder.model_file)
 
 
-def _pretrained_file(run_dir: str) -> str:
-    other = RunFolder(run_dir)
-    for path in (other.stage_model_file("pretrain"), other.model_file):
-        if path.exists():
-            return str(path)
-    raise UserError(
-        f"--init_from must be a run folder with a pretrained model. Received: {run_dir}"
-    )
+def _first_model(
+    config: Config, data: ImageData, workers: Workers
+) -> ContrastiveClassifier:
+    """The model before its first step, on every worker."""
+    refuse_batches(data.train, config.batch_size, config.classes_per_batch)
+    mean, std = data.channel_statistics()
+    # A channel that never changes would be divided by 0; one grey level is less still.
+    std = np.maximum(std, 1 / 255)
+    with workers.strategy.scope():
+        model = build_classifier(
+            config.model,
+            data.image_shape,
+            data.class_names,
+            mean,
+            std,
+            config.dtype_policy,
+        )
+    weights = [f"{v.path} {v.shape} {v.dtype}" for v in model.variables]
+    workers.refuse_difference("code: their models differ", repr(weights).encode())
+    if config.init_from:
+        workers.on_chief(
+            lambda: _copy_weights(
+                load_model(pretrained_file(config.init_from)),
+                model,
+                f"--init_from={config.init_from}",
+            )
+        )
+        workers.share(model.variables)
+    return model
+
+
+def _resume_from(finished: Path, model: ContrastiveClassifier) -> None:
+    """Takes the weights of a stage that was finished earlier."""
+    try:
+        source = load_model(finished)
+    except UserError as error:
+        raise UserError(
+            f"{error}. Without that file the stage is finished again from its last "
+            "checkpoint"
+        ) from error
+    _copy_weights(source, model, str(finished))
 
 
 def _copy_weights(

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from supcon_tf.visualization.style import save
 
 RIGHT, WRONG = "#117733", "#AA3377"
-NAME_LENGTH = 14
 
 
 def adversarial_grid(
@@ -32,7 +31,7 @@ def adversarial_grid(
         labels: (N,) true classes.
         clean_predictions: (N,) of `images`.
         adversarial_predictions: (N,) of `adversarial`.
-        class_names: by label.
+        class_names: by label, no two alike, of up to 14 characters (`names.legible`).
         path: of the PNG.
         epsilon_text: the attack and its strength, such as "FGSM, epsilon 8/255".
         columns: most images to draw.
@@ -69,7 +68,7 @@ def _figure(
         _show(bottom, 0.5 + factor * change[column])
         _write_verdict(top, before[column], truths[column])
         _write_verdict(middle, after[column], truths[column])
-        bottom.set_xlabel(f"true: {_short(truths[column])}", fontsize="small")
+        bottom.set_xlabel(f"true: {truths[column]}", fontsize="small")
     rows = ("image", "under attack", f"change × {factor:g}")
     for axes, label in zip(panels[:, 0], rows, strict=True):
         axes.set_ylabel(label)
@@ -92,8 +91,4 @@ def _show(axes: Axes, image: np.ndarray) -> None:
 
 def _write_verdict(axes: Axes, prediction: str, truth: str) -> None:
     mark, colour = ("✓", RIGHT) if prediction == truth else ("✗", WRONG)
-    axes.set_title(f"{mark} {_short(prediction)}", color=colour, fontsize="small")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
+    axes.set_title(f"{mark} {prediction}", color=colour, fontsize="small")

@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from supcon_tf.visualization.names import legible, name_entries
 from supcon_tf.visualization.style import STAGE_COLOURS, save
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*"
+# Characters of a name, so that two columns of them fit.
+WIDTH = 40
 
 
 def robustness_curves(
@@ -22,7 +25,8 @@ def robustness_curves(
 
     Args:
         models: entries of robustness.json by the name they get in the legend. A model
-            has its colour, an attack its line and marker.
+            has its colour, an attack its line and marker, and around it the 95 %
+            interval, or a `band` if its rows have one.
         path: of the image.
         title: above the curves.
     """
@@ -30,35 +34,51 @@ def robustness_curves(
 
 
 def _curves_figure(models: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
+    rows = [row for model in models.values() for row in model["attacks"] or []]
+    attacks = list(dict.fromkeys(row["name"] for row in rows))
+    # Radii of two norms have no axis in common.
+    norms = list(dict.fromkeys(row["norm"] for row in rows)) or [""]
     height = 4.5 + 0.12 * len(models)
-    figure = Figure(figsize=(7, height), layout="constrained")
-    axes = figure.subplots()
-    names = (row["name"] for m in models.values() for row in m["attacks"] or [])
-    attacks = list(dict.fromkeys(names))
+    figure = Figure(figsize=(1.5 + 5.5 * len(norms), height), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
     colours = _colours(len(models))
-    for colour, model in zip(colours, models.values(), strict=True):
-        _draw_model(axes, model, attacks, colour)
-    axes.set(ylabel="accuracy", ylim=(0, 1), title=title)
-    axes.title.set_fontsize("medium")
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.grid(alpha=0.3)
+    panels = figure.subplots(1, len(norms), sharey=True, squeeze=False)[0]
+    for axes, norm in zip(panels, norms, strict=True):
+        for colour, model in zip(colours, models.values(), strict=True):
+            _draw_model(axes, model, attacks, norm, colour)
+        unit = "1/255" if norm == "linf" else "L2"
+        axes.set(xlabel=f"epsilon ({unit})" if norm else "", ylim=(0, 1))
+        axes.yaxis.set_major_formatter("{x:.0%}")
+        axes.grid(alpha=0.3)
+        _name_attacks(
+            axes, attacks, [row["name"] for row in rows if row["norm"] == norm]
+        )
+    panels[0].set_ylabel("accuracy")
     if attacks:
-        _draw_legends(figure, list(models), colours, attacks)
+        _name_models(figure, list(models), colours)
     return figure
 
 
 def _draw_model(
-    axes: Axes, model: Mapping[str, Any], attacks: Sequence[str], colour: Any
+    axes: Axes,
+    model: Mapping[str, Any],
+    attacks: Sequence[str],
+    norm: str,
+    colour: Any,
 ) -> None:
     for place, attack in enumerate(attacks):
-        curve = [row for row in model["attacks"] or [] if row["name"] == attack]
+        curve = [
+            row
+            for row in model["attacks"] or []
+            if (row["name"], row["norm"]) == (attack, norm)
+        ]
         if not curve:
             continue
         curve.sort(key=lambda row: row["epsilon"])
-        in_255 = curve[0]["epsilon_255"] is not None
-        axes.set_xlabel("epsilon (1/255)" if in_255 else "epsilon (L2)")
-        strengths = [row["epsilon_255" if in_255 else "epsilon"] for row in curve]
-        low, high = zip(*(row["interval_95"] for row in curve), strict=True)
+        key = "epsilon_255" if norm == "linf" else "epsilon"
+        strengths = [row[key] for row in curve]
+        bands = (row.get("band") or row["interval_95"] for row in curve)
+        low, high = zip(*bands, strict=True)
         axes.plot(
             [0, *strengths],
             [model["clean_accuracy"], *(row["accuracy"] for row in curve)],
@@ -68,19 +88,31 @@ def _draw_model(
         axes.fill_between(strengths, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _draw_legends(
-    figure: Figure, names: Sequence[str], colours: Sequence[Any], attacks: Sequence[str]
-) -> None:
-    """Names each model below the curves, and each attack beside them."""
+def _name_attacks(axes: Axes, attacks: Sequence[str], drawn: Sequence[str]) -> None:
+    """The lines of the attacks, beside the curves."""
+    looks = {
+        attack: Line2D([], [], color="0.3", **_look(place))
+        for place, attack in enumerate(attacks)
+        if attack in drawn
+    }
+    if looks:
+        axes.legend(looks.values(), looks.keys(), fontsize="small")
+
+
+def _name_models(figure: Figure, names: Sequence[str], colours: Sequence[Any]) -> None:
+    """The colours of the models, below the curves."""
     # One entry for each pair would bury the curves as soon as several runs are drawn.
     lines = [Line2D([], [], color=colour, linewidth=3) for colour in colours]
-    # A dollar sign would start a formula, and a leading underscore hide the entry.
-    plain = [name.replace("$", r"\$").lstrip("_") for name in names]
-    looks = [
-        Line2D([], [], color="0.3", **_look(place)) for place in range(len(attacks))
-    ]
-    figure.axes[0].legend(looks, attacks, fontsize="small")
-    figure.legend(lines, plain, loc="outside lower center", ncols=2, fontsize="small")
+    name_entries(
+        figure.legend(
+            lines,
+            ["run"] * len(lines),
+            loc="outside lower center",
+            ncols=2,
+            fontsize="small",
+        ),
+        legible(names, "model", WIDTH),
+    )
 
 
 def _look(place: int) -> dict[str, Any]:

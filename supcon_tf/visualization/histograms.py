@@ -31,8 +31,7 @@ def similarity_histogram(
     positive: Mapping[str, np.ndarray],
     negative: Mapping[str, np.ndarray],
     path: str | Path,
-    positive_margin: float | None = None,
-    negative_margin: float | None = None,
+    margins: Mapping[str, tuple[float, float]],
 ) -> None:
     """Draws the cosines of pairs of one class and of pairs of two classes.
 
@@ -40,28 +39,28 @@ def similarity_histogram(
         positive: cosines of same-class pairs by stage.
         negative: cosines of different-class pairs, for the same stages.
         path: of the PNG.
-        positive_margin: cosine that the margin loss pulls same-class pairs above.
-        negative_margin: cosine that it pushes the others below.
+        margins: of stages that the margin loss trained: the cosine that it pulls
+            same-class pairs above, and the one that it pushes the others below.
     """
-    save(_similarity_figure(positive, negative, positive_margin, negative_margin), path)
+    save(_similarity_figure(positive, negative, margins), path)
 
 
 def _margin_figure(margins: Mapping[str, np.ndarray], xlabel: str) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    everything = np.concatenate([np.zeros(1), *margins.values()])
+    finite = {stage: values[np.isfinite(values)] for stage, values in margins.items()}
+    everything = np.concatenate([np.zeros(1), *finite.values()])
     # A few far outliers would squeeze the rest into a corner.
     low, high = np.quantile(everything, [0.001, 0.999])
     bins = np.linspace(min(low, 0), max(high, 1e-6), BINS)
-    for (stage, values), colour in zip(margins.items(), STAGE_COLOURS, strict=False):
-        _outline(axes, values, bins, colour)
-        median, wrong = np.median(values), (values < 0).mean()
-        axes.axvline(median, color=colour, linestyle=":", linewidth=1.2)
-        axes.plot(
-            [],
-            color=colour,
-            label=f"{stage}: median {median:.3g}, {wrong:.1%} misclassified",
-        )
+    for (stage, values), colour in zip(finite.items(), STAGE_COLOURS, strict=False):
+        label = stage
+        if len(values):
+            _outline(axes, values, bins, colour)
+            median, wrong = np.median(values), (values < 0).mean()
+            axes.axvline(median, color=colour, linestyle=":", linewidth=1.2)
+            label += f": median {median:z.3g}, {wrong:.1%} misclassified"
+        axes.plot([], color=colour, label=label + _lost(margins[stage]))
     axes.axvline(0, color="black", linewidth=1)
     axes.annotate(
         "boundary ",
@@ -80,8 +79,7 @@ def _margin_figure(margins: Mapping[str, np.ndarray], xlabel: str) -> Figure:
 def _similarity_figure(
     positive: Mapping[str, np.ndarray],
     negative: Mapping[str, np.ndarray],
-    positive_margin: float | None,
-    negative_margin: float | None,
+    margins: Mapping[str, tuple[float, float]],
 ) -> Figure:
     rows = max(1, len(positive))
     figure = Figure(figsize=(7, 0.9 + 2.3 * rows), layout="constrained")
@@ -93,21 +91,30 @@ def _similarity_figure(
             (positive[stage], same, "same class"),
             (negative[stage], other, "different classes"),
         ):
-            if len(values):
-                _outline(axes, values, bins, colour)
-                mean = f"{label}: mean {values.mean():.2f}"
-                axes.plot([], color=colour, label=mean)
-        for margin, colour, label in (
-            (positive_margin, same, "pulled above"),
-            (negative_margin, other, "pushed below"),
+            if not len(values):
+                continue
+            finite = values[np.isfinite(values)]
+            if len(finite):
+                _outline(axes, finite, bins, colour)
+                label += f": mean {finite.mean():z.2f}"
+            axes.plot([], color=colour, label=label + _lost(values))
+        for margin, colour, label in zip(
+            margins.get(stage, ()),
+            (same, other),
+            ("pulled above", "pushed below"),
+            strict=False,
         ):
-            if margin is not None:
-                text = f"{label} {margin:g} by the margin loss"
-                axes.axvline(margin, color=colour, linestyle="--", label=text)
+            text = f"{label} {margin:g} by the margin loss"
+            axes.axvline(margin, color=colour, linestyle="--", label=text)
         axes.set(title=stage, ylabel="share of pairs", xlim=(-1, 1))
         _finish(axes)
     panels[-1].set_xlabel("cosine of two embeddings")
     return figure
+
+
+def _lost(values: np.ndarray) -> str:
+    lost = int((~np.isfinite(values)).sum())
+    return f", {lost} of {len(values)} not finite" if lost else ""
 
 
 def _outline(axes: Axes, values: np.ndarray, bins: np.ndarray, colour: str) -> None:
@@ -128,4 +135,4 @@ def _finish(axes: Axes) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize="small", frameon=False, loc="best")
+        axes.legend(fontsize="small", edgecolor="none", loc="best")

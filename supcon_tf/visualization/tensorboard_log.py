@@ -9,15 +9,32 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import (
+    LegacyEventFileLoader,
+)
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.hparams import summary_v2 as hparams_api
 
 from supcon_tf.config import Config
-from supcon_tf.options import options_of
+from supcon_tf.files import publish, temporary_beside
+from supcon_tf.options import options_of, plain_number
 
 FIGURES = "figures"
 EVALUATION = "evaluation"
+
+
+def keep_events_until(directory: Path, step: int) -> None:
+    """Drops the events of later steps, which are about to be written again."""
+    for path in directory.glob("events.out.tfevents.*"):
+        events = list(LegacyEventFileLoader(str(path)).Load())
+        kept = [event for event in events if event.step <= step]
+        if len(kept) < len(events):
+            with temporary_beside(path) as temporary:
+                with tf.io.TFRecordWriter(str(temporary)) as writer:
+                    for event in kept:
+                        writer.write(event.SerializeToString())
+                publish(temporary, path)
 
 
 def log_images(tensorboard: Path, pictures: Mapping[str, Path], step: int = 0) -> None:
@@ -67,7 +84,7 @@ def hyperparameters(config: Config) -> dict[str, bool | int | float | str]:
         prefix + field.name: _scalar(values[prefix + field.name])
         for prefix, section in config.sections()
         for field, allowed in options_of(section)
-        if allowed.affects_weights
+        if allowed.changes != "nothing"
     }
 
 
@@ -83,7 +100,8 @@ def final_accuracies(result: Mapping[str, Any]) -> dict[str, float]:
     accuracies = {"final/clean": float(model["clean_accuracy"])}
     for row in model["attacks"]:
         linf = row["epsilon_255"] is not None
-        size = f"{row['epsilon_255']:g}" if linf else f"l2_{row['epsilon']:g}"
+        size = plain_number(row["epsilon_255" if linf else "epsilon"])
+        size = size if linf else f"l2_{size}"
         accuracies[f"final/{row['name']}_{size}"] = float(row["accuracy"])
     return accuracies
 
@@ -103,7 +121,5 @@ def _scalar(value: Any) -> bool | int | float | str:
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return ",".join(
-            f"{item:g}" if isinstance(item, float) else str(item) for item in value
-        )
+        return ",".join(map(plain_number, value))
     return str(value)

@@ -33,7 +33,7 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 # Strengths at which about half of the images fall.
 EPSILON = {"linf": 0.03, "l2": 0.3}
 FAR = {"linf": 1.0, "l2": 10.0}
-AUTOPGD_IMAGES, SEARCHED_IMAGES, ENSEMBLE_IMAGES = 32, 500, 60
+APGD_IMAGES, FAB_IMAGES, SQUARE_IMAGES, ENSEMBLE_IMAGES = 20, 24, 500, 60
 
 
 def main():
@@ -45,7 +45,9 @@ def main():
     target = Target(model, images)
     for norm in NORMS:
         found[norm] = {
-            "fab": fab(norm, target, reference, images[:40], labels[:40]),
+            "fab": fab(
+                norm, target, reference, images[:FAB_IMAGES], labels[:FAB_IMAGES]
+            ),
             "apgd": {
                 loss: apgd(norm, loss, target, reference, images, labels)
                 for loss in ("ce", "dlr", "dlr_targeted")
@@ -159,6 +161,7 @@ def projections():
 
 def fab(norm, target, reference, images, labels):
     """Distances of the closest points towards one target, and who falls to five."""
+    images, labels = images[:FAB_IMAGES], labels[:FAB_IMAGES]
     given = {"norm": NORMS[norm], "verbose": False, "targeted": True, "device": "cpu"}
     theirs = FABAttack_PT(
         reference, n_iter=30, eps=FAR[norm], n_target_classes=1, seed=0, **given
@@ -172,10 +175,10 @@ def fab(norm, target, reference, images, labels):
     )(target, images, labels)
     epsilon = float(np.median(length(ours - images, norm)))
     # No image's distance is so close to it that rounding would decide.
-    attack = FABAttack_PT(reference, n_iter=50, eps=epsilon, seed=0, **given)
+    attack = FABAttack_PT(reference, n_iter=30, eps=epsilon, seed=0, **given)
     attack.n_target_classes = CLASSES - 1
     fallen = reference(attack.perturb(as_torch(images), torch.tensor(labels)))
-    survived = FAB(epsilon=epsilon, norm=norm, steps=50).survivors(
+    survived = FAB(epsilon=epsilon, norm=norm, steps=30).survivors(
         target, images, labels
     )
     return {
@@ -188,7 +191,7 @@ def fab(norm, target, reference, images, labels):
 
 def apgd(norm, loss, target, reference, images, labels):
     """The losses at the start and after all 100 steps, from the same start."""
-    images, labels = images[:AUTOPGD_IMAGES], labels[:AUTOPGD_IMAGES]
+    images, labels = images[:APGD_IMAGES], labels[:APGD_IMAGES]
     attack = APGD(epsilon=EPSILON[norm], norm=norm, loss=loss, targets=1)
     judged, steps = recorded(attack, target, images, labels)
     given = {"norm": NORMS[norm], "eps": EPSILON[norm], "device": "cpu"}
@@ -247,13 +250,19 @@ def recorded(attack, target, images, labels):
 
 
 def square(norm, target, reference, images, labels):
-    """How many of 500 images stand after 60 queries."""
-    images, labels = images[:SEARCHED_IMAGES], labels[:SEARCHED_IMAGES]
+    """How many of 500 images stand after 40 queries."""
+    images, labels = images[:SQUARE_IMAGES], labels[:SQUARE_IMAGES]
     epsilon = 2 * EPSILON[norm]
     theirs = SquareAttack(
-        reference, norm=NORMS[norm], eps=epsilon, n_queries=60, seed=0, device="cpu"
+        reference,
+        norm=NORMS[norm],
+        eps=epsilon,
+        n_queries=40,
+        resc_schedule=False,
+        seed=0,
+        device="cpu",
     ).perturb(as_torch(images), torch.tensor(labels))
-    ours = Square(epsilon=epsilon, norm=norm, queries=60, schedule="raw")
+    ours = Square(epsilon=epsilon, norm=norm, queries=40, schedule="raw")
     survived = ours.survivors(target, images, labels, batch_size=len(images))
     stand = reference(theirs).argmax(dim=1).numpy() == labels
     return {

@@ -288,7 +288,7 @@ def test_models_that_branch_or_take_batches_apart_are_attacked(model, data):
 
 
 def test_keras_models_of_other_dtypes_are_attacked(data):
-    for policy in ("float64", "mixed_bfloat16"):
+    for policy in ("float64", "mixed_float16"):
         network = keras.Sequential(
             [
                 keras.Input((8, 8, 3)),

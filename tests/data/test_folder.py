@@ -27,10 +27,44 @@ def test_classes_are_the_sorted_folders_of_train(image_folder):
     )
 
 
-def test_test_share_is_held_out_stratified_without_a_test_folder(image_folder):
+def files_of(data, split):
+    return set(data.fingerprint.splits[split].images())
+
+
+def test_test_share_is_held_out_of_each_class_without_a_test_folder(image_folder):
     data = load(config(image_folder, test_share=0.2))
-    np.testing.assert_array_equal(np.bincount(data.test.labels), [2, 2])
-    assert len(data.train) + len(data.validation) == 16
+    assert min(np.bincount(data.test.labels, minlength=2)) >= 1
+    assert len(data.train) + len(data.validation) + len(data.test) == 20
+    splits = [files_of(data, name) for name in ("train", "validation", "test")]
+    assert len(set.union(*splits)) == sum(map(len, splits)) == 20
+
+
+def test_what_was_trained_on_is_not_tested_once_there_are_more_files(
+    image_folder, save_image
+):
+    before = load(config(image_folder))
+    for index in range(30):
+        save_image(image_folder / "train" / "cat" / f"1{index}.png", index)
+        save_image(image_folder / "train" / "dog" / f"a{index}.png", index)
+    after = load(config(image_folder))
+    assert len(after.test) > len(before.test)
+    for split in ("test", "validation"):
+        assert not files_of(after, split) & files_of(before, "train")
+    assert not files_of(after, "test") & files_of(before, "validation")
+
+
+def test_a_run_of_an_earlier_version_keeps_its_held_out_images(image_folder):
+    data = load(config(image_folder), held_out_by="order")
+    assert data.fingerprint.held_out_by == "order"
+    # Written down before images were held out by name.
+    assert sorted(files_of(data, "test")) == [
+        *("train/cat/1.png", "train/cat/7.png"),
+        *("train/dog/3.JPG", "train/dog/7.JPG"),
+    ]
+    assert sorted(files_of(data, "validation")) == [
+        "train/cat/2.png",
+        "train/dog/9.JPG",
+    ]
 
 
 def test_given_test_folder_is_used(image_folder, save_image):
@@ -77,7 +111,7 @@ def test_grayscale_palette_and_alpha_become_rgb(image_folder):
         Image.open(path).convert(mode).save(path)
     data = load(config(image_folder, validation_share=0.0, test_share=0.1))
     cats = data.train.images[data.train.labels == 0]
-    assert len(cats) == 9
+    assert len(cats) + np.count_nonzero(data.test.labels == 0) == 10
     assert cats.max() <= 9
 
 

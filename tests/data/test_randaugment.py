@@ -10,6 +10,7 @@ from supcon_tf.data.augmentation import augment
 from supcon_tf.data.draws import Draws
 from supcon_tf.data.equalization import equalize
 from supcon_tf.data.randaugment import OPERATIONS, Parameters, apply, rand_augment
+from supcon_tf.data.transforms import of_keras, of_keras_cv, transforms
 
 layers = keras_cv.layers
 RANGE = (0, 255)
@@ -120,18 +121,16 @@ def test_one_image_in_121_is_left_alone():
 def test_pixels_stay_float32_under_a_mixed_policy():
     import keras
 
-    from supcon_tf.data import randaugment
-
     before = keras.config.dtype_policy()
     images = tf.random.stateless_uniform((16, 8, 8, 3), [1, 2])
     expected = augment(images, "randaugment", [3, 4])
-    randaugment._layers.cache_clear()
+    transforms.cache_clear()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         np.testing.assert_array_equal(augment(images, "randaugment", [3, 4]), expected)
     finally:
         keras.config.set_dtype_policy(before)
-        randaugment._layers.cache_clear()
+        transforms.cache_clear()
 
 
 def test_deterministic_processes_can_use_it():
@@ -148,3 +147,38 @@ augment(tf.zeros((8, 8, 8, 3)), "randaugment", [1, 2])
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def without_keras_cv(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_cv", None)
+    transforms.cache_clear()
+    yield
+    transforms.cache_clear()
+
+
+def test_each_transform_of_keras_is_that_of_keras_cv(images):
+    theirs, instead = of_keras_cv(), of_keras()
+    assert theirs.keys() == instead.keys()
+    for name in theirs:
+        for strength, threshold, signed in ((0.3, 0.7, -0.8), (0.9, 0.2, 0.4)):
+            given = OPERATIONS[name](parameters(strength, threshold, signed))
+            wanted, found = theirs[name](images, given), instead[name](images, given)
+            np.testing.assert_allclose(found, wanted, atol=1e-3, err_msg=name)
+            assert np.abs(wanted - images).max() > 5
+
+
+def test_without_keras_cv_the_same_images_come_and_one_note(
+    images, monkeypatch, without_keras_cv, capsys
+):
+    before = (images / 255).numpy()
+    found = augment(before, "randaugment", [5, 6])
+    batches = tf.data.Dataset.from_tensors(before).map(
+        lambda batch: augment(batch, "randaugment", [5, 6])
+    )
+    np.testing.assert_allclose(next(iter(batches)), found, atol=1e-5)
+    note = capsys.readouterr().err
+    assert note.count("note: keras_cv can't be imported") == note.count("\n") == 1
+    monkeypatch.setitem(sys.modules, "keras_cv", keras_cv)
+    transforms.cache_clear()
+    np.testing.assert_allclose(found, augment(before, "randaugment", [5, 6]), atol=1e-5)

@@ -3,7 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.data.splits import balanced_sample, stratified_split
+from supcon_tf.data.splits import (
+    balanced_sample,
+    split_by_name,
+    stratified_split,
+)
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array)
 
@@ -99,3 +103,51 @@ def test_tiny_share_takes_from_classes_that_the_seed_draws():
         assert len(set(labels[held])) == len(held) == 10
         drawn |= set(labels[held])
     assert len(drawn) > 10
+
+
+def held_names(names, labels, share, seed=0, purpose="test"):
+    kept, held = split_by_name(np.array(labels), names, share, seed, purpose)
+    assert sorted([*kept, *held]) == list(range(len(names)))
+    return {names[index] for index in held}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 20), st.floats(0, 0.9), st.integers(0, 3))
+def test_files_that_come_move_no_file_from_train_to_test(count, more, share, seed):
+    old = [f"train/cat/{index}.png" for index in range(count)]
+    # They sort before, between and behind the others.
+    new = sorted([*old, *(f"train/cat/{index}5.jpg" for index in range(more))])
+    before = held_names(old, [0] * count, share, seed)
+    after = held_names(new, [0] * len(new), share, seed)
+    # But for the one that a class kept though all of its images fell to test.
+    assert after & set(old) <= before or len(before) == len(old) - 1
+    # But for the one that a class gave though none did.
+    assert len(before - after) <= 1
+
+
+def test_files_are_held_out_by_their_share_of_each_class_and_their_seed():
+    names = [f"train/{'cat' if index % 3 else 'dog'}/{index}" for index in range(6000)]
+    labels = [int(index % 3 > 0) for index in range(6000)]
+    held = held_names(names, labels, 0.2)
+    for name, size in (("cat", 4000), ("dog", 2000)):
+        count = sum(f"/{name}/" in each for each in held)
+        # Five deviations of a binomial count.
+        assert abs(count - 0.2 * size) < 5 * (0.16 * size) ** 0.5
+    assert held_names(names[::-1], labels[::-1], 0.2) == held
+    for other in ({"seed": 1}, {"purpose": "validation"}):
+        shared = held & held_names(names, labels, 0.2, **other)
+        assert len(shared) / len(held) < 0.3
+
+
+def test_each_class_gives_an_image_and_keeps_one():
+    for size, share, bounds in (
+        (3, 0.2, (1, 2)),
+        (2, 0.2, (0, 1)),
+        (1, 0.9, (0, 0)),
+        (40, 0.99, (1, 39)),
+        (40, 0.0, (0, 0)),
+    ):
+        for seed in range(20):
+            names = [f"{index}" for index in range(size)]
+            held = held_names(names, [0] * size, share, seed)
+            assert bounds[0] <= len(held) <= bounds[1]

@@ -60,6 +60,20 @@ class ToyAlpha(_Toy):
     SPLITS = ("train",)
 
 
+class ToyToGuess(_Toy):
+    """The labels of the test images are kept from everybody."""
+
+    SPLITS = ("train", "test", "validation")
+
+    def _generate_examples(self, name):
+        for index, example in super()._generate_examples(name):
+            yield index, {**example, **({"label": -1} if name == "test" else {})}
+
+
+class ToyToGuessAlone(ToyToGuess):
+    SPLITS = ("train", "test")
+
+
 class ToySizes(_Toy):
     SHAPE = (None, None, 3)
 
@@ -133,6 +147,22 @@ def test_alpha_is_dropped_and_test_held_out_where_there_is_none(toys):
     assert data.image_shape == (8, 8, 3)
     assert len(data.test) == 6
     assert_pixels_match_labels(data.test)
+
+
+def test_labelled_images_stand_in_for_test_images_without_labels_and_that_is_said(toys):
+    data = load(config("toy_to_guess", toys))
+    assert_pixels_match_labels(data.test)
+    assert (len(data.train) + len(data.validation), len(data.test)) == (30, 12)
+    assert set(data.fingerprint.splits["test"].images()) == {
+        f"validation/{index}" for index in range(12)
+    }
+    said = "the test images of toy_to_guess have no labels, so its validation split is"
+    assert any(note.startswith(said) for note in data.notes)
+    alone = load(config("toy_to_guess_alone", toys, test_share=0.2))
+    assert_pixels_match_labels(alone.test)
+    assert len(alone.test) == 6
+    assert any("so a share of its train images is used" in n for n in alone.notes)
+    assert load(config("toy_colour", toys)).notes == ()
 
 
 def test_images_of_different_sizes_need_an_image_size(toys):

@@ -132,7 +132,7 @@ def test_the_report_has_the_accuracy_after_each_attack():
     assert "wrong classes" not in text
     model["attacks"] = [row(0.5, 5, norm="l2")]
     text = " ".join(autoattack_section({"models": [model]}).split())
-    assert "| final | 0.5 (L2) | 70.00% |" in text
+    assert "| final | 0.5 L2 | 70.00% |" in text
     assert "aim at 5 wrong classes, all there are, and not at 9" in text
     model["attacks"] = [{"name": "fgsm"}]
     assert autoattack_section({"models": [model, {"attacks": None}]}) == ""

@@ -62,7 +62,7 @@ def test_square_is_judged_by_autoattack_where_that_was_made(evidence):
     check = check_rules.square_not_stronger(evidence, masked)
     assert check["passed"] is False
     assert "0.30% of 1000 images" in check["detail"]
-    assert "epsilon 4/255" in check["detail"]
+    assert "AutoAttack at 4/255" in check["detail"]
     assert check_rules.square_not_stronger(evidence, [plain])["passed"] is False
 
 

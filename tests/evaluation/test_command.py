@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import supcon_tf.evaluation
-from supcon_tf.config import Config
+from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.__main__ import main
 from supcon_tf.evaluation.command import parse_request
-from supcon_tf.evaluation.run import _check_attacks
+from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.flags import run_command
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
@@ -417,11 +417,11 @@ def test_a_run_that_meets_other_data_is_refused(refused, run_dir):
 
 def test_attacks_that_cannot_be_made_are_refused_before_any_is_run():
     for name, classes in (("pgd_dlr", 2), ("apgd_t", 3), ("autoattack", 3)):
-        config = Config.from_flag_values({"attacks": ("fgsm", name)})
+        settings = EvaluationConfig(attacks=("fgsm", name))
         message = f"--attacks={name}: .* needs at least {classes + 1} classes"
         with pytest.raises(UserError, match=message):
-            _check_attacks(config, None, classes)
-        _check_attacks(config, None, classes + 1)
+            refuse_impossible_attacks(settings, classes=classes)
+        refuse_impossible_attacks(settings, classes=classes + 1)
 
 
 def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_path):

@@ -10,14 +10,17 @@ import pytest
 from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation.accuracy import accuracy_table, headline
+from supcon_tf.evaluation.model import for_attacks
 from supcon_tf.evaluation.report import (
     CURVES,
-    accuracy_table,
     markdown_table,
     run_introduction,
     write_report,
 )
 from supcon_tf.evaluation.run import chosen_split, evaluate_run, finished_stages
+from supcon_tf.evaluation.statistics import wilson_interval
+from supcon_tf.history import history_of
 from supcon_tf.models.build import build_classifier
 from supcon_tf.run_folder import RunFolder
 
@@ -83,9 +86,78 @@ def test_the_table_has_a_row_for_each_attack_and_a_column_for_each_epsilon(resul
     )
 
 
-def test_l2_columns_have_no_unit(result):
-    result["models"] = [model("final", attack("pgd", 0.5, 0.1, "l2"))]
-    assert accuracy_table(result)[0] == ["stage", "attack", "clean", "0.5"]
+def test_columns_have_a_unit_and_every_digit_of_their_epsilon(result):
+    rows = [attack("pgd", epsilon, 0.1, "l2") for epsilon in (0.5, 0.12345678)]
+    result["models"] = [model("final", *rows)]
+    header = ["stage", "attack", "clean", "0.12345678 L2", "0.5 L2"]
+    assert accuracy_table(result)[0] == header
+
+
+def worst(epsilon, accuracy, *attacks, norm="linf"):
+    row = attack("worst", epsilon, accuracy, norm)
+    return {**row, "attacks": list(attacks)}
+
+
+def test_each_model_has_a_row_of_what_withstands_every_attack(result):
+    result["models"][1]["worst"] = [worst(8.0, 0.2, "fgsm", "pgd")]
+    assert accuracy_table(result)[1] == [
+        ["pretrain", "fgsm", "75.0%", "-", "50.0%", "25.0%"],
+        ["final", "fgsm", "75.0%", "-", "-", "30.0%"],
+        ["final", "pgd", "75.0%", "10.0%", "-", "-"],
+        ["final", "worst", "75.0%", "-", "-", "20.0%"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"worst": [worst(e, 1 / e, "fgsm", "pgd") for e in (4.0, 8.0, 16.0)]},
+            "At 8/255 12.5 % of the test images withstand everything that was tried "
+            "(fgsm, pgd); without an attack 75.0 % are classified correctly.",
+        ),
+        (
+            {"worst": [worst(e, 0.1, "pgd", norm="l2") for e in (0.25, 1.0)]},
+            "At 1 L2 10.0 % of the test images withstand everything that was tried "
+            "(pgd); without an attack 75.0 % are classified correctly.",
+        ),
+        (
+            {"attacks": None, "worst": None, "clean_accuracy": None},
+            "Nothing was attacked: the classifier is untrained.",
+        ),
+        ({}, ""),
+    ],
+)
+def test_the_first_sentence_is_the_robust_accuracy(result, report, changes, said):
+    result["models"][-1].update(changes)
+    assert headline(result) == said
+    text = report(result)
+    assert text.split("\n\n")[1] == (said or "What it is.")
+
+
+def test_weak_attacks_alone_are_said_to_be_no_evidence(result):
+    for attacks, said in (
+        (["fgsm"], "**FGSM alone is no evidence of robustness**"),
+        (["noise", "fgsm"], "**Random noise and FGSM alone is no evidence"),
+        (["fgsm", "pgd"], None),
+        (["square"], None),
+    ):
+        result["models"][-1]["worst"] = [worst(8.0, 0.5, *attacks)]
+        sentences = headline(result)
+        assert said in sentences if said else "no evidence" not in sentences
+
+
+def test_the_first_sentences_tell_of_failed_checks(result):
+    entry = result["models"][-1]
+    entry["worst"] = [worst(8.0, 0.5, "pgd")]
+    for results, said in (
+        ([True, None], None),
+        ([False, None], "**1 masking check failed, so that it may be less.**"),
+        ([False, False], "**2 masking checks failed, so that it may be less.**"),
+    ):
+        entry["checks"] = [{"passed": passed} for passed in results]
+        sentences = headline(result)
+        assert said in sentences if said else "failed" not in sentences
 
 
 def test_an_untrained_classifier_has_a_row_that_says_so(result):
@@ -114,8 +186,9 @@ def test_the_report_has_table_interval_checks_settings_and_pictures(result, repo
     text = report(result, [CURVES, "Margins"])
     assert "What it is." in text
     assert markdown_table(*accuracy_table(result)) in text
-    assert "within ± 2.5 points" in text
-    assert "1 of 3 checks failed" in text
+    assert "within ± 3.0 points" in text
+    assert "1 of 2 checks failed" in text
+    assert "Not applicable (n/a): 1." in text
     assert "| two   | FAIL   | bad       |" in text
     assert "| three | n/a    | no source |" in text
     assert text.index(f"![{CURVES}](figures/") < text.index("believed?")
@@ -125,6 +198,20 @@ def test_the_report_has_table_interval_checks_settings_and_pictures(result, repo
     )
     assert "- pgd: loss ce, steps 3\n" in text
     assert "\n\n\n" not in text
+
+
+def test_an_interval_counts_up_to_its_farthest_bound(result, report):
+    row = attack("fgsm", 8.0, 0.0)
+    row["interval_95"] = list(wilson_interval(0, 60))
+    result["models"] = [model("final", row)]
+    # The interval of 0 of 60 goes up to 6.0 points, and its half is 3.0.
+    assert "within ± 6.0 points" in report(result)
+
+
+def test_figures_that_round_to_zero_have_no_sign(result, report):
+    for entry in result["models"]:
+        entry["embedding"] = {"relative_margin_mean": -1e-7, "margin_mean": -1e-7}
+    assert "-0.0" not in report(result)
 
 
 def test_embedding_columns_that_no_stage_fills_are_left_out(result, report):
@@ -147,12 +234,13 @@ def test_checks_that_were_left_out_are_not_said_to_have_passed(result, report):
     assert "No sign of masked gradients" not in text
 
 
-def test_the_introduction_names_losses_and_images(result):
+def test_the_introduction_names_losses_and_images(result, tmp_path):
     config = Config.from_flag_values({"width": 8, "finetune_epochs": 0})
-    assert run_introduction(config, result) == (
+    history = history_of(RunFolder(tmp_path), config)
+    part = " that it never saw."
+    assert run_introduction(config, history, result, part) == (
         "ResNet-18 of width 8, trained in pretrain (10 epochs: 1 cross_entropy + 1 "
-        "supcon), seed 0; attacked on 100 test images of digits that played no part in "
-        "training."
+        "supcon), seed 0; attacked on 100 test images of digits that it never saw."
     )
 
 
@@ -237,19 +325,17 @@ def test_a_report_does_not_change_what_it_is_made_of(result, report):
 
 def test_models_of_reduced_precision_are_attacked_in_float32():
     """Their layers have a policy that the model itself does not show."""
-    from supcon_tf.evaluation.run import _in_float32_throughout
-
     network = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
-            keras.layers.Flatten(dtype="mixed_bfloat16"),
-            keras.layers.Dense(10, dtype="mixed_bfloat16"),
+            keras.layers.Flatten(dtype="mixed_float16"),
+            keras.layers.Dense(10, dtype="mixed_float16"),
         ]
     )
     images = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
-    assert network(images).dtype == "bfloat16"
-    full = _in_float32_throughout(network)
+    assert network(images).dtype == "float16"
+    full = for_attacks(network)
     assert full(images).dtype == "float32"
     flat, kernel = images.reshape(4, -1), np.asarray(network.layers[-1].kernel)
     np.testing.assert_allclose(full(images), flat @ kernel, atol=1e-5)
-    assert _in_float32_throughout(full) is full
+    assert for_attacks(full) is full

@@ -10,9 +10,12 @@ import pytest
 from supcon_tf.attacks import FGSM, PGD
 from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation import evaluate
 from supcon_tf.evaluation import robustness as robustness_module
 from supcon_tf.evaluation.robustness import make_attack, measure_robustness
 from supcon_tf.evaluation.statistics import wilson_interval
+from supcon_tf.models.build import with_dtype_policy
 
 CONFIG = EvaluationConfig(
     attacks=("fgsm", "pgd", "noise"), epsilons=(8.0, 40.0), pgd_steps=4
@@ -170,8 +173,36 @@ def test_every_name_of_the_command_line_is_an_attack(name, other_honest):
 
 
 def test_transfer_needs_a_source():
-    with pytest.raises(ValueError, match="source"):
+    with pytest.raises(UserError, match="needs a source model"):
         make_attack("transfer", 8.0, EvaluationConfig())
+
+
+def test_an_attack_that_there_is_not_is_no_other_one():
+    with pytest.raises(UserError, match=r"must be one of fgsm, .* Received: 'pdg'"):
+        make_attack("pdg", 8.0, EvaluationConfig())
+
+
+def test_what_can_not_be_attacked_is_refused_before_anything_is(honest, split):
+    settings = EvaluationConfig(attacks=("fgsm", "transfer"))
+    with pytest.raises(UserError, match="--attacks=transfer: it needs a source"):
+        evaluate(lambda images: 1 / 0, split, settings)
+
+
+def test_foreign_models_are_attacked_as_they_are_but_in_full_precision(split):
+    """Whatever the layers compute in, and whatever they keep beside their weights."""
+    normalization = keras.layers.Normalization()
+    normalization.adapt(split.images.astype(np.float32) / 255)
+    layers = [normalization, keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    reduced = with_dtype_policy(model, "mixed_float16")
+    settings = EvaluationConfig(epsilons=(2.0, 8.0), checks_limit=0)
+    full, half = (evaluate(m, split, settings) for m in (model, reduced))
+    images = split.images.astype(np.float32) / 255
+    clean = (predicted(model, images) == split.labels).mean()
+    for found in (full, half):
+        assert found.summary["clean_accuracy"] == clean
+    for name, outcome in full.outcomes.items():
+        np.testing.assert_array_equal(outcome, half.outcomes[name])
 
 
 @pytest.mark.parametrize(

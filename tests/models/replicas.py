@@ -9,6 +9,8 @@ import contextlib
 import functools
 import pickle
 import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,6 +25,8 @@ from supcon_tf.losses import (
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
 from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.training.checkpoint import Checkpoints, Position
+from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
 from supcon_tf.workers import Workers
 
@@ -67,7 +71,8 @@ class Trainer:
         keras.utils.set_random_seed(0)
         with self.workers.strategy.scope():
             self.model = ContrastiveClassifier(encoder(dtype), 4, 8, dtype=dtype)
-            self.weights = {name: tf.Variable(0.0, dtype=dtype) for name in LOSSES}
+            full = keras.DTypePolicy(dtype).variable_dtype
+            self.weights = {name: tf.Variable(0.0, dtype=full) for name in LOSSES}
             losses = {name: (self.weights[name], LOSSES[name]) for name in LOSSES}
             optimizer = keras.optimizers.SGD(RATE, momentum=0.9, nesterov=True)
             self.model.compile(optimizer, losses, weight_decay=5e-4)
@@ -135,6 +140,68 @@ def without_gather():
         contrastive_classifier.global_batch = original
 
 
+def batches(count):
+    rng = np.random.default_rng(2)
+    for _ in range(count):
+        images = rng.random((16, SIZE, SIZE, 3), np.float32)
+        yield tf.constant(images), tf.constant(rng.permutation(np.arange(16) % 4))
+
+
+def resumed():
+    """Metrics and variables of a run on 2 replicas, and of one stopped on its way."""
+    trainer = Trainer(2, small_network, "float32")
+    for name, weight in WEIGHTS["pretrain"].items():
+        trainer.weights[name].assign(weight)
+    metrics = [v for metric in trainer.model.metrics for v in metric.variables]
+    variables = [*trainer.state, *metrics]
+    step = training_step(trainer.model, trainer.workers)
+
+    def ten_steps():
+        found = [step(batch, False)[0] for batch in batches(10)]
+        return found, [v.numpy() for v in variables]
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), {}, 1, 20)
+        state = TrainingState(variables, checkpoints, trainer.workers)
+        ten_steps()
+        state.save(Position(0, 10))
+        whole = ten_steps()
+        for variable in variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+        assert state.restore() == Position(0, 10)
+        return whole, ten_steps()
+
+
+def overflow():
+    """Weights before and after, and loss scales, of float16 steps on 2 replicas.
+
+    The second replica's images are so bright that its gradients overflow; those of the
+    last step are not.
+    """
+    trainer = Trainer(2, dense_network, "mixed_float16")
+    step = training_step(trainer.model, trainer.workers)
+    trainer.weights["cross_entropy"].assign(1.0)
+    found = []
+    for bright in (300.0, 0.1):
+        before = trainer.model.get_weights()
+        images = np.full((16, SIZE, SIZE, 3), 0.1, np.float32)
+        images[8:] = bright
+        step((tf.constant(images), tf.constant(np.arange(16) % 4)), False)
+        scale = trainer.model.optimizer.dynamic_scale
+        parts = trainer.workers.strategy.experimental_local_results(scale.value)
+        scales = [float(part) for part in parts]
+        found.append((before, trainer.model.get_weights(), scales))
+    return found
+
+
+def dense_network(dtype):
+    inputs = keras.Input((SIZE, SIZE, 3))
+    features = keras.layers.Flatten(dtype=dtype)(inputs)
+    features = keras.layers.Dense(8, dtype=dtype)(features)
+    features = keras.layers.Activation("linear", dtype="float32")(features)
+    return keras.Model(inputs, features)
+
+
 def refusals():
     """What `compile` and `fit` say to what they can't do on 2 replicas."""
     cases = {
@@ -180,6 +247,8 @@ def main():
         outcomes["layers"] = on_three_layers((1, 2))
         outcomes["alone"] = without_gather()
         outcomes["refusals"] = refusals()
+        outcomes["resumed"] = resumed()
+        outcomes["overflow"] = overflow()
     with open(file, "wb") as target:
         pickle.dump(outcomes, target)
 

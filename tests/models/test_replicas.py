@@ -117,3 +117,20 @@ def test_replicas_with_unequal_shares_are_refused(on_two):
 def test_fit_works_on_two_replicas(on_two):
     assert on_two["refusals"]["nothing", True] is None
     assert on_two["refusals"]["nothing", False] is None
+
+
+def test_a_run_that_was_stopped_has_the_metrics_of_a_whole_one(on_two):
+    """To the last bit: each replica goes on with its own part of the sums."""
+    (whole, state), (again, same) = on_two["resumed"]
+    assert again == whole
+    for value, other in zip(state, same, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+def test_a_step_that_overflows_on_the_second_replica_is_skipped_on_both(on_two):
+    (before, after, scales), (_, later, same_scales) = on_two["overflow"]
+    assert scales == same_scales == [2.0**14, 2.0**14]
+    for value, same in zip(before, after, strict=True):
+        np.testing.assert_array_equal(value, same)
+    assert all(np.isfinite(value).all() for value in later)
+    assert not np.array_equal(after[0], later[0])

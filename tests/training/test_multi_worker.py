@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from supcon_tf.cluster import read_cluster, wait_for_workers
-from supcon_tf.config import Config
-from supcon_tf.errors import RunError, UserError
 from supcon_tf.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,10 +52,10 @@ def tf_config(index, ports):
 class Worker:
     """A process of `train.py`, whose output is collected as it comes."""
 
-    def __init__(self, *words, **environment):
+    def __init__(self, *words, cwd=REPOSITORY, **environment):
         self.process = subprocess.Popen(
-            [sys.executable, "train.py", *words],
-            cwd=REPOSITORY,
+            [sys.executable, str(REPOSITORY / "train.py"), *words],
+            cwd=cwd,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -95,6 +92,7 @@ def pair(folder):
         Worker(*MULTI, f"--run_dir={path}", TF_CONFIG=tf_config(index, ports))
         for index, path in enumerate(folders)
     ]
+    workers[0].port = ports[0]
     try:
         yield workers
     finally:
@@ -111,13 +109,28 @@ def wait_until(condition, worker):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a whole run of two workers, and what each of them printed."""
+def attended(tmp_path_factory):
+    """A whole run of two workers, and how a third process that came to it ended.
+
+    It believes to be worker 1, on a machine of its own.
+    """
     folder = tmp_path_factory.mktemp("pair") / "run"
     with pair(folder) as workers:
+        chief = workers[0]
+        wait_until(lambda: chief.has_said("batch: "), chief)
+        intruder = Worker(
+            *(*MULTI, f"--run_dir={folder}-intruder", "--worker_timeout=1"),
+            TF_CONFIG=tf_config(1, [chief.port, *free_ports(1)]),
+        )
         ends = [worker.end() for worker in workers]
     assert [code for code, _ in ends] == [0, 0], ends
-    return folder, workers
+    return folder, workers, intruder.end()
+
+
+@pytest.fixture(scope="module")
+def trained(attended):
+    """The folder of a whole run of two workers, and what each of them printed."""
+    return attended[:2]
 
 
 def last_state(folder, stage):
@@ -152,6 +165,57 @@ def test_only_the_chief_writes_and_reports(trained):
     assert second.output == []
 
 
+@pytest.mark.slow
+def test_a_process_in_the_place_of_a_worker_at_work_ends_alone(attended):
+    _, (chief, _), end = attended
+    assert end == (
+        1,
+        f"error: no answer from worker 127.0.0.1:{chief.port} (where a run is at work "
+        "already, or another program) within 1 s (--worker_timeout): start all "
+        "workers, with the same cluster",
+    )
+
+
+@pytest.mark.slow
+def test_workers_may_become_more_and_fewer(trained, tmp_path):
+    """One, two, three and one again end as one alone; others don't see --init_from."""
+    with_start, without = tmp_path / "chief", tmp_path / "others"
+    with_start.mkdir()
+    without.mkdir()
+    (with_start / "start").symlink_to(trained[0])
+    words = [
+        *(*FLAGS, "--init_from=start", "--batch_size=30"),
+        *("--pretrain_epochs=0", "--finetune_epochs=2"),
+    ]
+    alone = Worker(*words, f"--run_dir={tmp_path / 'alone'}", cwd=with_start)
+    assert alone.end()[0] == 0
+    folder = tmp_path / "run"
+    logs = folder / "tensorboard/finetune"
+    for count in (1, 2, 3, 1):
+        ports, begun = free_ports(count), len(list(logs.glob("events*")))
+        workers = [
+            Worker(
+                *(*words, f"--run_dir={folder}"),
+                *(["--strategy=multi_worker"] if count > 1 else []),
+                cwd=without if index else with_start,
+                TF_CONFIG=tf_config(index, ports),
+            )
+            for index in range(count)
+        ]
+        last = begun == 3
+        if not last:
+            # While the first step is built, for seconds.
+            wait_until(lambda n=begun: len(list(logs.glob("events*"))) > n, workers[0])
+            workers[-1].process.send_signal(signal.SIGTERM)
+        ends = [worker.end() for worker in workers]
+        assert [code for code, _ in ends] == [0 if last else 143] * count, ends
+    assert_same_end(tmp_path / "alone", folder, 1e-8, ["finetune"])
+    runs = RunFolder(tmp_path / "alone").metrics(), RunFolder(folder).metrics()
+    for line, same in zip(*runs, strict=True):
+        for name in ("loss", "cross_entropy", "margin", "accuracy", "val_accuracy"):
+            assert line[name] == pytest.approx(same[name], abs=1e-8)
+
+
 def assert_lost(worker):
     """Ends within a minute of the other's end, in one line."""
     code, line = worker.end(60)
@@ -184,145 +248,3 @@ def test_stopped_and_killed_workers_go_on_to_the_same_end(trained, tmp_path):
     with pair(folder) as workers:
         assert [worker.end()[0] for worker in workers] == [0, 0]
     assert_same_end(trained[0], folder, 0)
-
-
-def test_a_worker_that_never_appears_ends_the_others(tmp_path):
-    first, second = free_ports(2)
-    worker = Worker(
-        *MULTI,
-        *(f"--run_dir={tmp_path / 'run'}", "--worker_timeout=2"),
-        TF_CONFIG=tf_config(0, [first, second]),
-    )
-    assert worker.end() == (
-        1,
-        f"error: no answer from worker 127.0.0.1:{second} within 2 s "
-        "(--worker_timeout): start all workers, with the same cluster",
-    )
-    assert not (tmp_path / "run").exists()
-
-
-def test_without_a_cluster_a_process_ends_with_code_2(tmp_path):
-    worker = Worker(*MULTI, f"--run_dir={tmp_path / 'run'}", TF_CONFIG="")
-    code, line = worker.end()
-    assert (code, line) == (
-        2,
-        "error: --strategy=multi_worker needs the environment variable TF_CONFIG, or "
-        "to be started by SLURM's srun. Received: neither",
-    )
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{worker", "must hold JSON. Received: {worker"),
-        ('["a:1"]', 'must hold an object with a "cluster" object in it'),
-        ('{"cluster": {}}', 'must hold an object with a "task" object in it'),
-        ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "a cluster with a worker list"),
-        ('{"cluster": {"worker": []}, "task": {}}', "a cluster with a worker list"),
-        ('{"cluster": {"worker": ["a"]}, "task": {}}', 'a list of "HOST:PORT"'),
-        ('{"cluster": {"worker": ["a:x"]}, "task": {}}', 'a list of "HOST:PORT"'),
-        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}', "each address once"),
-        (
-            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
-            "a task whose type is worker",
-        ),
-        (
-            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-            "a task index from 0 to 0",
-        ),
-        (
-            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}',
-            "a task index from 0 to 0",
-        ),
-    ],
-)
-def test_a_tf_config_that_cannot_be_is_refused(monkeypatch, content, message):
-    monkeypatch.setenv("TF_CONFIG", content)
-    with pytest.raises(UserError, match="TF_CONFIG must hold ") as error:
-        read_cluster()
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_the_chief_of_a_tf_config_comes_first(monkeypatch):
-    content = {
-        "cluster": {"worker": ["b:1", "c:1"], "chief": ["a:1"]},
-        "task": {"type": "worker", "index": 1},
-    }
-    monkeypatch.setenv("TF_CONFIG", json.dumps(content))
-    found = read_cluster()
-    assert (found.addresses, found.index) == (("a:1", "b:1", "c:1"), 2)
-
-
-@pytest.fixture
-def slurm(monkeypatch):
-    """The environment of the second of four tasks on two machines."""
-    values = {
-        "PROCID": "1",
-        "JOB_ID": "7",
-        "STEP_NUM_TASKS": "4",
-        "STEP_NODELIST": "n[1-2]",
-        "STEP_TASKS_PER_NODE": "2(x2)",
-    }
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    for name, value in values.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    return monkeypatch
-
-
-def test_the_cluster_of_a_slurm_step_is_found(slurm):
-    found = read_cluster()
-    assert found.addresses == ("n1:12007", "n1:12008", "n2:12007", "n2:12008")
-    assert found.index == 1
-    assert found.resolver.cluster_spec().as_dict() == {"worker": list(found.addresses)}
-
-
-def test_slurm_hosts_in_another_order_than_their_ranks_are_refused(slurm):
-    slurm.setenv("SLURM_STEP_NODELIST", "n[9-10]")
-    slurm.setenv("SLURMD_NODENAME", "n9")
-    with pytest.raises(UserError, match=r"set TF_CONFIG .* n10:12008 for n9"):
-        read_cluster()
-
-
-def test_a_port_that_is_taken_is_named(monkeypatch):
-    with socket.create_server(("", 0)) as taken:
-        port = taken.getsockname()[1]
-        monkeypatch.setenv("TF_CONFIG", tf_config(0, [port, port + 1]))
-        with pytest.raises(UserError, match=f"must be free. Received: .*:{port}"):
-            wait_for_workers(read_cluster(), 1)
-
-
-def test_a_worker_that_comes_late_is_waited_for(monkeypatch):
-    ports, late = free_ports(2), []
-    monkeypatch.setenv("TF_CONFIG", tf_config(0, ports))
-    timer = threading.Timer(
-        0.5, lambda: late.append(socket.create_server(("", ports[1])))
-    )
-    timer.start()
-    wait_for_workers(read_cluster(), 20)
-    timer.join()
-    late[0].close()
-
-
-def test_the_workers_that_do_not_answer_are_named(monkeypatch):
-    ports = free_ports(2)
-    monkeypatch.setenv("TF_CONFIG", tf_config(0, ports))
-    cluster = read_cluster()
-    with pytest.raises(RunError, match=rf"worker 127.0.0.1:{ports[1]} within 0.1 s"):
-        wait_for_workers(cluster, 0.1)
-
-
-def test_a_batch_that_the_workers_cannot_share_ends_a_process(tmp_path):
-    worker = Worker(
-        *(*MULTI, "--batch_size=31", f"--run_dir={tmp_path / 'run'}"),
-        TF_CONFIG=tf_config(0, free_ports(2)),
-    )
-    assert worker.end() == (
-        2,
-        "error: --batch_size must be a multiple of the 2 replicas. Received: 31",
-    )
-
-
-def test_virtual_devices_are_refused_on_many_machines():
-    with pytest.raises(UserError, match="--virtual_devices must be 0 with"):
-        Config.from_flag_values({"strategy": "multi_worker", "virtual_devices": 2})

@@ -1,18 +1,27 @@
+import collections
 import json
 import math
 import os
+import shutil
 import signal
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import (
+    LegacyEventFileLoader,
+)
 
 from supcon_tf.data import load
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.history import history_of
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
+from supcon_tf.training.checkpoint import Checkpoints, Position
+from supcon_tf.training.state import TrainingState
+from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.training.training import train
 from supcon_tf.workers import Workers
 
@@ -144,12 +153,79 @@ def test_sigterm_during_validation_does_not_wait_for_its_end(
         assert [line[key] for key in kept] == [same[key] for key in kept]
 
 
+def test_sigterm_while_the_last_model_is_written_is_not_swallowed(
+    finished, tmp_path, monkeypatch
+):
+    folder, config = finished
+    original = stage_module.save_model
+
+    def interrupted(model, path):
+        if "finetune" in str(path):
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(model, path)
+
+    monkeypatch.setattr(stage_module, "save_model", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        run(config, tmp_path)
+    assert stopped.value.code == 143
+    monkeypatch.undo()
+    other = run(config, tmp_path)
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_an_error_is_not_hidden_by_a_sigterm_that_came_before_it():
+    def story():
+        with StopSignal():
+            os.kill(os.getpid(), signal.SIGTERM)
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        story()
+
+
+def test_a_closed_pipe_does_not_cost_the_epoch(finished, tmp_path, monkeypatch):
+    folder, config = finished
+
+    def closed(self):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(stage_module.Progress, "print_epoch", closed)
+    with pytest.raises(BrokenPipeError):
+        run(config, tmp_path)
+    (checkpoint,) = (tmp_path / "pretrain").iterdir()
+    assert checkpoint.name == "checkpoint-00001-0000000.npz"
+    assert [line["epoch"] for line in RunFolder(tmp_path).metrics()] == [1]
+    monkeypatch.undo()
+    other = run(config, tmp_path)
+    assert [line["epoch"] for line in other.metrics()] == [1, 2, 1]
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_run_whose_checkpoints_are_unusable_keeps_its_metrics(finished, tmp_path):
+    folder, config = finished
+    shutil.copytree(folder.stage("pretrain"), tmp_path / "pretrain")
+    shutil.copy(folder.metrics_file, tmp_path)
+    stage_model = tmp_path / "pretrain/model.keras"
+    whole = stage_model.read_bytes()
+    stage_model.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cut short .* from its last checkpoint$"):
+        run(config, tmp_path)
+    stage_model.unlink()
+    for checkpoint in (tmp_path / "pretrain").glob("*.npz"):
+        checkpoint.write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"none of the checkpoints in .* can be used"):
+        run(config, tmp_path)
+    assert RunFolder(tmp_path).metrics() == folder.metrics()
+
+
 def test_checkpoints_are_also_made_within_an_epoch(small_config, tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        stage_module.Checkpoints,
+        stage_module.TrainingState,
         "save",
-        lambda self, position, variables: saved.append(position),
+        lambda self, position: saved.append(position),
     )
     run(small_config(checkpoint_steps=2, pretrain_epochs=0), tmp_path)
     # 180 images in batches of 32: 5 steps.
@@ -202,8 +278,6 @@ def test_nonfinite_loss_stops_the_run_and_names_the_part(small_config, tmp_path)
 
 
 def test_only_the_broken_part_is_named():
-    from supcon_tf.training.checkpoint import Checkpoints, Position
-
     metrics = {"loss": math.nan, "cross_entropy": 1.0, "supcon": math.nan}
     with pytest.raises(RunError, match="the supcon loss of pretrain") as error:
         stage_module._refuse_nonfinite(
@@ -211,7 +285,7 @@ def test_only_the_broken_part_is_named():
             Position(0, 3),
             metrics,
             {"cross_entropy": 1.0, "supcon": 1.0},
-            Checkpoints("R/pretrain"),
+            Checkpoints("R/pretrain", {}, 1, 5),
         )
     assert "epoch 1, step 4" in str(error.value)
 
@@ -245,6 +319,10 @@ def test_init_from_starts_at_the_pretrained_weights(finished, tmp_path, small_co
     # The second stage of the other run, from the same weights in the same order.
     for one, same in zip(weights(folder), weights(other), strict=True):
         np.testing.assert_array_equal(one, same)
+    # Where they came from is kept, whatever becomes of the first run.
+    assert (tmp_path / "init_from.json").is_file()
+    begun = history_of(other, other.config())["init_from"]
+    assert (begun["run"], list(begun["recipe"])) == (str(folder.path), ["pretrain"])
 
 
 def test_init_from_another_width_is_refused(finished, tmp_path):
@@ -285,3 +363,37 @@ def test_json_log_is_one_object_an_epoch(small_config, tmp_path, capsys):
     run(small_config(log_format="json", pretrain_epochs=0), tmp_path)
     lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("{")]
     assert [json.loads(x)["epoch"] for x in lines] == [1]
+
+
+def steps_in_tensorboard(folder):
+    """Of each scalar: the steps that it has a value for."""
+    steps = collections.defaultdict(list)
+    for path in folder.tensorboard.rglob("events.out*"):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                steps[path.parent.name, value.tag].append(event.step)
+    return {name: sorted(found) for name, found in steps.items()}
+
+
+def test_an_epoch_that_is_run_again_is_written_once(
+    finished, tmp_path, small_config, monkeypatch
+):
+    """The process ends between the epoch's line and its checkpoint."""
+    whole, config = finished
+    save, ended = TrainingState.save, []
+
+    def killed(self, position):
+        if position == Position(2) and not ended:
+            ended.append(position)
+            raise KeyboardInterrupt
+        save(self, position)
+
+    monkeypatch.setattr(TrainingState, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path)
+    assert [line["epoch"] for line in RunFolder(tmp_path).metrics()] == [1, 2]
+    again = run(config, tmp_path)
+    assert [line["epoch"] for line in again.metrics()] == [1, 2, 1]
+    steps = steps_in_tensorboard(again)
+    assert steps == steps_in_tensorboard(whole)
+    assert len(steps["pretrain", "epoch/loss"]) == 2

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from supcon_tf.visualization import adversarial_grid as grid
+from supcon_tf.visualization import curves, histograms
 from supcon_tf.visualization import embedding_map as mapping
-from supcon_tf.visualization import histograms
 
 RNG = np.random.default_rng(0)
 
@@ -43,26 +43,48 @@ def test_outliers_do_not_squeeze_the_histogram():
     assert axes.get_xlim()[1] < 2
 
 
-def test_similarities_get_a_panel_for_each_stage_and_lines_at_the_margins(tmp_path):
+def test_similarities_get_a_panel_for_each_stage_and_lines_at_its_margins(tmp_path):
     positive = {s: RNG.uniform(0.5, 1, 300) for s in ("pretrain", "final")}
     negative = {s: RNG.uniform(-0.5, 0.5, 300) for s in ("pretrain", "final")}
     path = tmp_path / "similarities.png"
-    histograms.similarity_histogram(positive, negative, path, 0.8, 0.2)
+    margins = {"final": (0.8, 0.2)}
+    histograms.similarity_histogram(positive, negative, path, margins)
     assert_is_picture(path)
-    figure = histograms._similarity_figure(positive, negative, 0.8, 0.2)
+    figure = histograms._similarity_figure(positive, negative, margins)
     assert [axes.get_title() for axes in figure.axes] == ["pretrain", "final"]
-    drawn = [list(line.get_xdata()) for line in figure.axes[0].lines]
+    drawn = [list(line.get_xdata()) for line in figure.axes[1].lines]
     assert [0.8, 0.8] in drawn
     assert [0.2, 0.2] in drawn
-    without = histograms._similarity_figure(positive, negative, None, None)
-    assert len(legend_of(without.axes[0])) == 2
+    # Its loss had no margins.
+    assert len(legend_of(figure.axes[0])) == 2
 
 
 def test_a_single_class_has_no_negative_pairs_to_draw():
     figure = histograms._similarity_figure(
-        {"final": np.ones(5)}, {"final": np.zeros(0)}, None, None
+        {"final": np.ones(5)}, {"final": np.zeros(0)}, {}
     )
     assert len(legend_of(figure.axes[0])) == 1
+
+
+def test_values_that_are_not_finite_are_counted_and_the_others_drawn(tmp_path):
+    some, none = np.array([0.5, np.nan, -np.inf]), np.full(3, np.nan)
+    histograms.margin_histogram({"a": some, "b": none}, tmp_path / "margins.png")
+    axes = histograms._margin_figure({"a": some, "b": none}, "distance").axes[0]
+    assert legend_of(axes) == [
+        "a: median 0.5, 0.0% misclassified, 2 of 3 not finite",
+        "b, 3 of 3 not finite",
+    ]
+    figure = histograms._similarity_figure({"a": some}, {"a": none}, {})
+    assert legend_of(figure.axes[0]) == [
+        "same class: mean 0.50, 2 of 3 not finite",
+        "different classes, 3 of 3 not finite",
+    ]
+
+
+def test_a_mean_that_rounds_to_zero_has_no_sign():
+    values = {"a": np.array([-1e-7])}
+    legend = legend_of(histograms._similarity_figure(values, values, {}).axes[0])
+    assert legend == ["same class: mean 0.00", "different classes: mean 0.00"]
 
 
 @pytest.mark.parametrize("classes", [3, 25])
@@ -90,6 +112,35 @@ def test_the_map_draws_dots_crosses_and_links():
     assert legend_of(axes)[-3:] == ["a", "b", "c"]
 
 
+def test_embeddings_without_a_map_are_said_to_have_none(tmp_path, monkeypatch):
+    """scikit-learn's t-SNE ends the whole process on most of these."""
+    good = RNG.normal(size=(12, 4)).astype(np.float32)
+    one_lost = np.where(np.arange(12)[:, None] == 3, np.nan, good)
+    alike = "all embeddings are the same"
+    lost = "images are left out: their embeddings are not finite"
+    figures = []
+    monkeypatch.setattr(mapping, "save", lambda figure, _: figures.append(figure))
+    for embeddings, points, note in (
+        (np.zeros((12, 4), np.float32), 24, alike),
+        (np.ones((12, 4), np.float32), 24, alike),
+        (1 + 1e-8 * good.astype(np.float64), 24, alike),
+        (one_lost, 22, f"1 of 12 {lost}"),
+        (np.where(np.isnan(one_lost), np.inf, one_lost), 22, f"1 of 12 {lost}"),
+        (good * np.nan, 0, f"12 of 12 {lost}"),
+        (good * np.float32(1e-30), 24, ""),
+        (good * np.float32(1e30), 24, ""),
+        (np.repeat(good[:2], 6, axis=0), 24, ""),
+        (good[:1], 2, alike),
+    ):
+        labels = np.arange(len(embeddings)) % 3
+        mapping.embedding_map(embeddings, embeddings, labels, "abc", tmp_path / "x")
+        axes = figures[-1].axes[0]
+        drawn = np.concatenate([c.get_offsets() for c in axes.collections] or [[]])
+        assert len(drawn) == points
+        assert np.isfinite(np.asarray(drawn)).all()
+        assert axes.get_xlabel().partition("\n")[2] == note
+
+
 def test_the_map_of_a_seed_is_always_the_same():
     vectors = RNG.normal(size=(40, 6)).astype(np.float32)
     first, again = (mapping._two_dimensional(vectors, 0) for _ in range(2))
@@ -100,7 +151,7 @@ def test_the_map_of_a_seed_is_always_the_same():
 def test_the_grid_draws_images_changes_and_predictions(size, tmp_path):
     images = RNG.uniform(0.2, 0.8, (10, size, size, 3)).astype(np.float32)
     adversarial = images + 8 / 255 * np.sign(RNG.normal(size=images.shape))
-    labels, names = np.arange(10), [f"quite a long class name {i}" for i in range(10)]
+    labels, names = np.arange(10), [f"class name {i}" for i in range(10)]
     path = tmp_path / "grid.png"
     grid.adversarial_grid(
         images, adversarial, labels, labels, labels[::-1], names, path, "FGSM 8/255"
@@ -126,3 +177,17 @@ def test_an_attack_that_changed_nothing_is_drawn_grey():
     images = np.zeros((1, 4, 4, 3))
     figure = grid._figure(images, images, ["a"], ["a"], ["a"], "FGSM")
     assert (np.asarray(figure.axes[2].images[0].get_array()) == 0.5).all()
+
+
+def test_the_band_of_a_curve_is_its_interval_or_what_its_rows_say():
+    row = {"name": "fgsm", "epsilon": 8 / 255, "epsilon_255": 8, "accuracy": 0.5}
+    for more, wanted in (
+        ({"interval_95": [0.4, 0.6]}, [0.4, 0.6]),
+        ({"interval_95": [0.4, 0.6], "band": [0.1, 0.9]}, [0.1, 0.9]),
+        ({"band": [0.1, 0.9]}, [0.1, 0.9]),
+    ):
+        model = {"clean_accuracy": 0.9, "attacks": [{**row, **more}]}
+        axes = curves._curves_figure({"run": model}).axes[0]
+        (band,) = axes.collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert [heights.min(), heights.max()] == wanted

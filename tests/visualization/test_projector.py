@@ -191,8 +191,9 @@ def test_the_sample_is_balanced_and_the_same_every_time(model, split, tmp_path):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
 def test_a_snapshot_follows_the_weights_of_a_model_of_another_dtype(
-    split, tmp_path, policy
+    split, tmp_path, policy, computable
 ):
+    computable(policy)
     model = small_model(policy)
     writer = SnapshotWriter(model, split, tmp_path, class_names=NAMES, count=16)
     writer.write("before")

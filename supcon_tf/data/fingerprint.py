@@ -1,0 +1,236 @@
+"""What the images of a run were, so that others are noticed wherever they lie."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from supcon_tf.errors import UserError
+
+SCHEMA = 1
+# Up to this many bytes of a split are digested, evenly spaced images of a larger one.
+_DIGESTED_WHOLE = 256 * 2**20
+_DIGESTED_SAMPLE = 64 * 2**20
+
+# By class, the name of each image and the bytes of its file. The name is that of the
+# file below --data_dir; without files it is a position, SOURCE_SPLIT/17, of no size.
+Examples = Mapping[str, Mapping[str, int | None]]
+
+
+@dataclass(frozen=True)
+class SplitFingerprint:
+    """The images of a split.
+
+    Args:
+        examples: which images these are, with their labels.
+        pixels: SHA-256 of what was decoded, in order.
+        digested: how many images `pixels` is of.
+    """
+
+    examples: Examples
+    pixels: str
+    digested: int
+
+    def __len__(self) -> int:
+        return sum(map(len, self.examples.values()))
+
+    @cached_property
+    def digest(self) -> str:
+        return _digest(self.to_json())
+
+    def images(self) -> dict[str, tuple[str, int | None]]:
+        """By name: the class and the bytes of an image."""
+        return {
+            name: (owner, size)
+            for owner, names in self.examples.items()
+            for name, size in names.items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "images": len(self),
+            "pixels": {"sha256": self.pixels, "of_images": self.digested},
+            "examples": {
+                owner: _packed(names) if None in names.values() else dict(names)
+                for owner, names in self.examples.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SplitFingerprint":
+        examples = {
+            owner: names if isinstance(names, dict) else _unpacked(names)
+            for owner, names in values["examples"].items()
+        }
+        pixels = values["pixels"]
+        return cls(examples, str(pixels["sha256"]), int(pixels["of_images"]))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What the data of a run was; it does not depend on where the data lies.
+
+    Args:
+        dataset: as `--dataset` has it.
+        class_names: in order.
+        splits: train, perhaps validation, test.
+        held_out_by: how images were held out, see `supcon_tf.data.load`.
+        since_start: whether it was taken before the first step of the run.
+    """
+
+    dataset: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, SplitFingerprint]
+    held_out_by: str = field(default="name", compare=False)
+    since_start: bool = field(default=True, compare=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for the same images, labels and classes, anywhere."""
+        splits = {name: split.digest for name, split in self.splits.items()}
+        return _digest([self.dataset, self.class_names, splits])
+
+    def only(self, name: str) -> "Fingerprint":
+        """That of one split alone."""
+        kept = {key: split for key, split in self.splits.items() if key == name}
+        return dataclasses.replace(self, splits=kept)
+
+    def difference(self, now: "Fingerprint") -> str:
+        """What is not as it was, in words; empty if all is."""
+        if self.digest == now.digest:
+            return ""
+        if self.dataset != now.dataset:
+            return f"data set {self.dataset} became {now.dataset}"
+        if self.class_names != now.class_names:
+            return _classes_apart(self.class_names, now.class_names)
+        nothing = SplitFingerprint({}, "", 0)
+        found: dict[str, list[str]] = {}
+        for name in {**self.splits, **now.splits}:
+            before, after = (each.splits.get(name, nothing) for each in (self, now))
+            if words := ", ".join(_images_apart(before, after)):
+                found.setdefault(words, []).append(name)
+        return "; ".join(
+            f"{', '.join(names)}: {words}" for words, names in found.items()
+        )
+
+    def shared(self, name: str, other: "Fingerprint", others_name: str) -> list[str]:
+        """Names of images of a split that are also in a split of another's."""
+        if self.dataset != other.dataset or others_name not in other.splits:
+            return []
+        theirs = other.splits[others_name].images()
+        mine = self.splits[name].images() if name in self.splits else {}
+        return [image for image, known in mine.items() if theirs.get(image) == known]
+
+    def to_json(self) -> str:
+        values = {
+            "schema": SCHEMA,
+            "digest": self.digest,
+            "dataset": self.dataset,
+            "class_names": self.class_names,
+            "held_out_by": self.held_out_by,
+            "since_start": self.since_start,
+            "splits": {name: split.to_json() for name, split in self.splits.items()},
+        }
+        return json.dumps(values, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Fingerprint":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UserError: if it is not that.
+        """
+        try:
+            values = json.loads(text)
+            if values["schema"] != SCHEMA:
+                raise UserError(f"its schema must be {SCHEMA}: {values['schema']!r}")
+            return cls(
+                values["dataset"],
+                tuple(values["class_names"]),
+                {
+                    name: SplitFingerprint.from_json(split)
+                    for name, split in values["splits"].items()
+                },
+                values["held_out_by"],
+                values["since_start"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"this is no fingerprint: {error!r}") from error
+
+
+def digest_of_pixels(images: np.ndarray) -> tuple[str, int]:
+    """SHA-256 of images (N, H, W, C) uint8, and how many of them it is of."""
+    count = len(images)
+    each = max(1, images[:1].nbytes)
+    if images.nbytes > _DIGESTED_WHOLE:
+        count = max(1, _DIGESTED_SAMPLE // each)
+    chosen = np.linspace(0, len(images) - 1, count).astype(np.int64)
+    hasher = hashlib.sha256(repr(images.shape[1:]).encode())
+    for index in chosen:
+        hasher.update(images[index].tobytes())
+    return hasher.hexdigest(), count
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _classes_apart(before: tuple[str, ...], now: tuple[str, ...]) -> str:
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    if not gone and not new:
+        return "the classes are in another order"
+    parts = [("without", gone), ("with", new)]
+    words = (f"{word} {_some(names)}" for word, names in parts if names)
+    return f"the classes are now {' and '.join(words)}"
+
+
+def _images_apart(before: SplitFingerprint, now: SplitFingerprint) -> Iterator[str]:
+    mine, theirs = before.images(), now.images()
+    both = [name for name in mine if name in theirs]
+    found = {
+        "fewer": [name for name in mine if name not in theirs],
+        "more": [name for name in theirs if name not in mine],
+        "of another class": [n for n in both if mine[n][0] != theirs[n][0]],
+        "with a file of another size": [n for n in both if mine[n][1] != theirs[n][1]],
+    }
+    for words, names in found.items():
+        if names:
+            images = "image" if len(names) == 1 else "images"
+            yield f"{len(names)} {images} {words} ({_some(names)})"
+    if not any(found.values()) and before.pixels != now.pixels:
+        yield "other pixels (or another order, or another decoder)"
+
+
+def _some(names: list[str], shown: int = 3) -> str:
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
+def _packed(names: Mapping[str, int | None]) -> str:
+    """Positions of one source split, `train/0-4,9`, in a text that stays small."""
+    if not names:
+        return ""
+    source = next(iter(names)).rpartition("/")[0]
+    positions = sorted(int(name.rpartition("/")[2]) for name in names)
+    ranges: list[list[int]] = []
+    for position in positions:
+        if ranges and position == ranges[-1][1] + 1:
+            ranges[-1][1] = position
+        else:
+            ranges.append([position, position])
+    texts = (f"{low}-{high}" if high > low else f"{low}" for low, high in ranges)
+    return f"{source}/{','.join(texts)}"
+
+
+def _unpacked(text: str) -> dict[str, int | None]:
+    source, _, ranges = text.rpartition("/")
+    names: dict[str, int | None] = {}
+    for part in filter(None, ranges.split(",")):
+        low, _, high = part.partition("-")
+        names |= {f"{source}/{i}": None for i in range(int(low), int(high or low) + 1)}
+    return names
