@@ -123,6 +123,7 @@ class AutoAttack(Attack):
         members = self.members.items()
         return {
             "version": self.version,
+            "seed": self.seed,
             "members": [
                 {"name": name, **member.parameters()} for name, member in members
             ],

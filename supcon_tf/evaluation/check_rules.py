@@ -133,7 +133,8 @@ def square_not_stronger(
             SQUARE_ONLY_OF_AUTOATTACK,
             f"{_square_alone(row):.2%} of {row['num_examples']} images stand the "
             "gradient attacks of AutoAttack at "
-            f"{strength_text(strength(row), row['norm'])} and fall to its random queries",
+            f"{strength_text(strength(row), row['norm'])} and fall to its random "
+            "queries",
             meaning,
         )
     fallen = evidence.accuracy(evidence.stands_gradients & ~evidence.square)
