@@ -92,6 +92,9 @@ def _judge_images_themselves(
     )
     _note(images, judged)
     images.fooled = judged.fooled.copy()
+    if attack.leaves_ball:
+        # Nothing that fools is closer.
+        images.best_loss = np.where(images.fooled, 0.0, -np.inf)
 
 
 def _try_candidates(
@@ -147,6 +150,8 @@ def _judge(attack: "SearchAttack", target: Target, active: ActiveImages) -> Judg
             )
             for _ in range(attack.eot_iter if gradient else 1)
         ]
+        if len(answers) == 1:
+            return answers[0]
         mean = tf.add_n([answer.gradient for answer in answers]) / len(answers)
         return dataclasses.replace(answers[-1], gradient=mean)
 

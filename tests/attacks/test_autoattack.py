@@ -225,6 +225,31 @@ def test_fab_finds_the_distance_that_a_linear_model_has(linear, data):
             assert np.all(lengths < np.array(distances) * 1.02)
 
 
+def test_no_image_that_fools_is_closer_than_one_that_is_wrong_as_it_is(model, data):
+    images, labels = data[0][:8], (np.argmax(model(data[0][:8]), axis=1) + 1) % 4
+    attack = FAB(epsilon=1, steps=3, early_stop=False)
+    np.testing.assert_array_equal(attack(model, images, labels), images)
+
+
+def test_images_of_any_shape_are_searched():
+    for shape in ((11, 6, 1), (5, 17, 3), (2, 9, 4), (1, 1, 3)):
+        rng = np.random.default_rng(0)
+        images = rng.random((6, *shape), np.float32)
+        weights = rng.normal(size=(int(np.prod(shape)), 5)).astype(np.float32)
+
+        def predict(images, weights=weights):
+            return tf.reshape(images, [-1, len(weights)]) @ weights
+
+        labels = np.argmax(predict(images), axis=1)
+        for norm, epsilon in (("linf", 0.3), ("l2", 2.0)):
+            for schedule in ("scaled", "raw"):
+                attack = Square(
+                    epsilon=epsilon, norm=norm, queries=40, schedule=schedule
+                )
+                survived = attack.survivors(predict, images, labels)
+                assert survived.mean() < 1, (shape, norm, schedule)
+
+
 def test_the_mean_of_equal_gradients_is_the_gradient(model, data):
     once, thrice = (
         APGD(epsilon=0.01, steps=5, eot_iter=n)(model, *data) for n in (1, 3)
