@@ -133,7 +133,7 @@ class Square(SearchAttack):
         if first.any():
             drawn = drawn[first, : square_l2.draws_to_start(shape)]
             change[first] = self.epsilon * square_l2.start(shape, drawn)
-        return active.origin + change.astype(np.float32)
+        return active.origin + change
 
     def _sides(self, tries: np.ndarray, height: int, width: int) -> np.ndarray:
         """Side lengths (N,) in pixels of the squares of these tries."""

@@ -26,17 +26,17 @@ def start(shape: tuple[int, ...], drawn: np.ndarray) -> np.ndarray:
         drawn: (N, draws_to_start(shape)) uniform in [0, 1).
 
     Returns:
-        (N, H, W, C) perturbations of length 1.
+        (N, H, W, C) float32 perturbations of length 1.
     """
     count, tiles = len(drawn), _tiles(shape)
     side = _tile_side(shape)
     drawn = drawn.reshape(count, len(tiles), 1 + shape[2])
-    result = np.zeros((count, *shape))
+    result = np.zeros((count, *shape), np.float32)
     for number, (top, left) in enumerate(tiles):
         place = result[:, top : top + side, left : left + side]
         bumps = _bumps(side, drawn[:, number, :1], drawn[:, number, 1:])
         place[:] = bumps[:, : place.shape[1], : place.shape[2]]
-    return result / (_norm(result, (1, 2, 3)) + _TINY)
+    return result / (np.sqrt(_squared(result, (1, 2, 3))) + _TINY)
 
 
 def move(
@@ -51,16 +51,16 @@ def move(
         drawn: (N, draws_to_move((H, W, C))) uniform in [0, 1).
 
     Returns:
-        (N, H, W, C) of length epsilon, to be clipped to [0, 1] once added.
+        (N, H, W, C) float32 of length epsilon, to be clipped to [0, 1] once added.
 
     Reference:
         Andriushchenko et al. 2020, arXiv 1912.00049, algorithm 3.
     """
-    result = change.astype(np.float64)
+    result = change.astype(np.float32)
     for side in np.unique(sides):
         rows = np.flatnonzero(sides == side)
         result[rows] = _move(result[rows], epsilon, int(side), drawn[rows])
-    return epsilon * result / (_norm(result, (1, 2, 3)) + _TINY)
+    return result * (epsilon / (np.sqrt(_squared(result, (1, 2, 3))) + _TINY))
 
 
 def _move(
@@ -69,16 +69,16 @@ def _move(
     channels = change.shape[3]
     first = _window(change.shape, side, drawn[:, 0], drawn[:, 1])
     second = _window(change.shape, side, drawn[:, 2], drawn[:, 3])
-    both = np.zeros((*change.shape[:3], 1), bool)
-    both[first] = both[second] = True
-    freed = np.square(_norm(np.where(both, change, 0), (1, 2)))
-    left_over = np.maximum(epsilon**2 - np.square(_norm(change, (1, 2, 3))), 0)
+    left_over = np.maximum(epsilon**2 - _squared(change, (1, 2, 3)), 0)
     old = change[first]
-    bump = _bumps(side, drawn[:, 4:5], drawn[:, 5:])
-    bump = bump + old / (_norm(old, (1, 2)) + _TINY)
-    length = np.sqrt(left_over / channels + freed)
+    # Where the windows overlap, what they hold is counted once.
+    freed = _squared(change[second], (1, 2))
     change[second] = 0
-    change[first] = bump * length / (_norm(bump, (1, 2)) + _TINY)
+    freed += _squared(change[first], (1, 2))
+    bump = _bumps(side, drawn[:, 4:5], drawn[:, 5:])
+    bump = bump + old / (np.sqrt(_squared(old, (1, 2))) + _TINY)
+    length = np.sqrt(left_over / channels + freed)
+    change[first] = bump * length / (np.sqrt(_squared(bump, (1, 2))) + _TINY)
     return change
 
 
@@ -148,5 +148,6 @@ def _tiles(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     ]
 
 
-def _norm(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    return np.sqrt(np.square(values).sum(axis=axes, keepdims=True))
+def _squared(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Squared lengths over some axes, which stay with size 1."""
+    return np.square(values).sum(axis=axes, keepdims=True)

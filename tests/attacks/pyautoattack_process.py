@@ -216,7 +216,9 @@ def apgd(norm, loss, target, reference, images, labels):
         ).numpy()
         for logits in reference.asked
     ]
+    fools = [logits.argmax(axis=1) != labels for logits in reference.asked]
     return {
+        "fallen": np.logical_or.accumulate(fools).tolist(),
         "ours": [values.tolist() for _, _, values in judged],
         "theirs": [values.tolist() for values in expected],
         "halvings": np.log2(steps[0] / steps[-1]).tolist(),

@@ -299,11 +299,11 @@ def test_squares_shrink_as_in_the_reference():
 
 
 def test_l2_squares_move_length_and_make_none():
-    shapes = ((8, 8, 3), (5, 7, 1), (3, 3, 3), (1, 1, 1))
+    shapes = ((8, 8, 3), (5, 7, 1), (3, 3, 3), (2, 9, 3))
     for shape in shapes:
         count = max(square_l2.draws_to_start(shape), square_l2.draws_to_move(shape))
         identities = np.arange(6)
-        sides = np.minimum(np.array([3, 5, 3, 7, 1, 3]), min(shape[:2]))
+        sides = np.minimum(np.array([3, 5, 3, 7, 3, 3]), min(shape[:2]))
 
         def drawn(number, used, identities=identities, count=count):
             tries = np.full(6, number)
@@ -316,4 +316,4 @@ def test_l2_squares_move_length_and_make_none():
                 0.9 * change, 0.5, sides, drawn(number, square_l2.draws_to_move(shape))
             )
             lengths = np.linalg.norm(change.reshape(6, -1), axis=1)
-            np.testing.assert_allclose(lengths, 0.5, rtol=1e-6)
+            np.testing.assert_allclose(lengths, 0.5, rtol=1e-5)

@@ -55,10 +55,11 @@ def test_apgd_has_the_same_loss_after_every_step(found):
             ours, theirs = np.array(apgd["ours"]), np.array(apgd["theirs"])
             assert ours.shape == theirs.shape == (101, 20)
             close = np.isclose(ours, theirs, rtol=1e-3, atol=1e-4)
-            # A kink or a sign that rounding turns sends an image on another path.
-            assert close.all(axis=0).mean() >= 0.75, (norm, loss)
-            # By the first checkpoint hardly any has met one.
-            assert close[:40].all(axis=0).mean() >= 0.9, (norm, loss)
+            # A sign that rounding turns sends an image on another path. Images that
+            # have fallen may have no gradient but rounding, and have left here.
+            fallen = np.array(apgd["fallen"])
+            assert (close | fallen).all(axis=0).mean() >= 0.9, (norm, loss)
+            assert 0.1 < fallen[-1].mean() < 0.9
             halvings = np.array(apgd["halvings"])
             assert 1 <= halvings.min() < halvings.max() <= 8
 
