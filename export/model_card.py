@@ -23,6 +23,9 @@ LIMITS = (
     "its probabilities are not calibrated.",
     "Its robustness is empirical: measured with the attacks below, on the images "
     "below. A stronger or an adaptive attack can break it, and nothing is certified.",
+    "Images that are not finite or not in [0,1] are refused by TensorFlow only. A copy "
+    "converted to ONNX, TFLite or OpenVINO has lost that check, and answers for pixels "
+    "from 0 to 255, and for NaN, with one of its classes.",
     "Perturbations other than the measured ones (rotation, weather, other cameras) "
     "were not tested.",
 )

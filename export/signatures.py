@@ -1,12 +1,12 @@
 """What the exported model answers to: its signatures, as TensorFlow functions."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from supcon_tf.data.encoded import decode, resize
 from supcon_tf.models import ContrastiveClassifier
 
 Outputs = dict[str, tf.Tensor]
@@ -20,8 +20,8 @@ def signatures(
 
     - `serving_default` and `classify`: `images` (N, H, W, 3) float32 in [0,1].
     - `classify_uint8`: `images` (N, H, W, 3) uint8, 0 to 255.
-    - `classify_encoded`: `image_bytes` (N,) strings, each a PNG, JPEG, GIF or BMP of
-      any size, grey, with palette or alpha; decoded to RGB and resized to (H, W).
+    - `classify_encoded`: `image_bytes` (N,) strings, each a JPEG, PNG, GIF, BMP or WebP
+      image of any size; decoded as for training and resized to (H, W), or refused.
     - `embed`: `images` as `classify`.
 
     The first four give `logits` and `probabilities` (N, C) float32, `class_id` (N,)
@@ -119,13 +119,9 @@ def as_float(images: tf.Tensor) -> tf.Tensor:
 
 
 def decoded(image_bytes: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Encoded images (N,) as uint8 pixels (N, H, W, 3)."""
-
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        # channels=3 also makes grey, palette and alpha images RGB.
-        pixels: Any = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        pixels = tf.ensure_shape(pixels, (None, None, 3))
-        pixels = tf.image.resize(pixels, size, antialias=True)
-        return tf.saturate_cast(tf.round(pixels), tf.uint8)
-
-    return tf.map_fn(decode, image_bytes, fn_output_signature=tf.uint8)
+    """Encoded images (N,) as uint8 pixels (N, H, W, 3), those that training reads."""
+    return tf.map_fn(
+        lambda encoded: resize(decode(encoded), size),
+        image_bytes,
+        fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
+    )

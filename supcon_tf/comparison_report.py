@@ -81,7 +81,7 @@ def _images(rows: Sequence[Row]) -> list[str]:
     if unknown := [run.label for run in runs if run.data is None]:
         notes.append(
             "Whether these runs have the images of the others can't be checked, since "
-            f"they have no data.json: {', '.join(unknown)}."
+            f"they have no data.json: {plain(', '.join(unknown))}."
         )
     trained_on = {run.data.only("train").digest for run in runs if run.data}
     if len(trained_on) > 1:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supcon_tf.errors import UserError
-from supcon_tf.options import option, options_of, validate_options
+from supcon_tf.options import from_json, option, options_of, validate_options
 
 ATTACKS = (
     "fgsm",
@@ -50,8 +50,9 @@ class DataConfig(Section):
     dataset: str = option(
         "digits",
         "digits (bundled with scikit-learn), folder (own images below --data_dir: "
-        "train/CLASS/*.png|jpg and, if there, test/CLASS/...), or the name of any "
-        "classification data set of tensorflow-datasets, such as cifar100",
+        "train/CLASS/*.jpg|png|... and, if there, val/CLASS/... and test/CLASS/...), "
+        "or the name of any classification data set of tensorflow-datasets, such as "
+        "cifar100",
     )
     data_dir: str = option(
         "",
@@ -78,13 +79,15 @@ class DataConfig(Section):
     )
     validation_share: float = option(
         0.1,
-        "share of the training images held out for validation",
+        "where the data comes without validation images, share of the training images "
+        "held out for validation",
         minimum=0,
         below=1,
     )
     test_share: float = option(
         0.2,
-        "share held out for test where the data comes without a test split",
+        "share held out for test where the data comes without a test split; of a "
+        "folder's images by a hash of each name, so that it is met on average",
         above=0,
         below=1,
     )
@@ -99,6 +102,12 @@ class DataConfig(Section):
         "decoded images are kept in memory up to this size (GiB), else read from a "
         "memory-mapped file on disk",
         minimum=0,
+        changes="nothing",
+    )
+    skip_bad_images: bool = option(
+        False,
+        "leave out images that can't be decoded, and say which, instead of refusing "
+        "them",
         changes="nothing",
     )
 
@@ -216,6 +225,25 @@ class StageConfig(Section):
     freeze_encoder: bool = option(
         False, "train the heads only, on the encoder's fixed features"
     )
+    label_smoothing: float = option(
+        0.0,
+        "share of each label that cross-entropy spreads evenly over all classes",
+        minimum=0,
+        below=1,
+    )
+    adversary: str = option(
+        "none",
+        "attack whose images this stage trains on: nfgsm and zerograd take one "
+        "gradient a step, pgd takes --adversary_steps",
+        choices=("none", "nfgsm", "zerograd", "pgd"),
+    )
+    contrastive_views: str = option(
+        "both",
+        "with an adversary, what the contrastive losses act on: both = the noisy start "
+        "and the adversarial image, adversarial = that alone, clean = the unperturbed "
+        "and the adversarial image",
+        choices=("both", "adversarial", "clean"),
+    )
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -223,6 +251,20 @@ class StageConfig(Section):
         parts = ("cross_entropy", "supcon", "margin", "hinge")
         weights = {part: float(getattr(self, f"{part}_weight")) for part in parts}
         return {part: weight for part, weight in weights.items() if weight > 0}
+
+
+@dataclass(frozen=True)
+class AdversaryConfig(Section):
+    """The attack that is trained against, in every stage that has one."""
+
+    adversary_epsilon: float = option(
+        8.0,
+        "radius of the attack that is trained against (L-inf, in 1/255 of the [0,1] "
+        "pixel range)",
+        above=0,
+        maximum=255,
+    )
+    adversary_steps: int = option(2, "steps of --pretrain_adversary=pgd", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -314,6 +356,7 @@ class Config(Section):
     loss: LossConfig = LossConfig()
     pretrain: StageConfig = StageConfig(supcon_weight=1.0)
     finetune: StageConfig = StageConfig(epochs=5, learning_rate=0.02, margin_weight=1.0)
+    adversary: AdversaryConfig = AdversaryConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     projector: ProjectorConfig = ProjectorConfig()
     init_from: str = option(
@@ -339,6 +382,13 @@ class Config(Section):
     momentum: float = option(0.9, "Nesterov momentum of SGD", minimum=0, below=1)
     weight_decay: float = option(
         5e-4, "L2 added to the gradient, on kernels only", minimum=0
+    )
+    ema_decay: float = option(
+        0.0,
+        "keep a running average of all weights, min(this, (1 + t) / (10 + t)) of which "
+        "stays at step t; each stage's model is then the average; 0 = off",
+        minimum=0,
+        below=1,
     )
     checkpoint_steps: int = option(
         1000,
@@ -437,10 +487,7 @@ class Config(Section):
             _leave_out_retired_attacks(values.get("evaluation", {}))
             top = {k: v for k, v in values.items() if k not in _SECTIONS}
             for name in _SECTIONS:
-                given = {
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in values.get(name, {}).items()
-                }
+                given = from_json(values.get(name, {}))
                 prefix = f"{name}_" if name in STAGES else ""
                 top[name] = _replaced(getattr(default, name), given, prefix)
             return cls(**top)
@@ -514,6 +561,7 @@ def _check_across_fields(config: Config) -> None:
         )
     for name in STAGES:
         _check_stage(name, getattr(config, name), config.model)
+        _check_adversary(name, getattr(config, name))
 
 
 def _check_stage(name: str, stage: StageConfig, model: ModelConfig) -> None:
@@ -533,4 +581,15 @@ def _check_stage(name: str, stage: StageConfig, model: ModelConfig) -> None:
             f"--{name}_freeze_encoder leaves --{name}_{contrastive[0]}_weight nothing "
             f"to train (--contrastive_input=features). "
             f"Received: True and {weights[contrastive[0]]:g}"
+        )
+
+
+def _check_adversary(name: str, stage: StageConfig) -> None:
+    if stage.epochs == 0 or stage.adversary == "none":
+        return
+    if not {"cross_entropy", "hinge"} & stage.loss_weights.keys():
+        raise UserError(
+            f"--{name}_adversary follows the classifier, which needs "
+            f"--{name}_cross_entropy_weight or --{name}_hinge_weight above 0. "
+            f"Received: {stage.adversary} and both 0"
         )

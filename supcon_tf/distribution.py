@@ -69,6 +69,13 @@ def num_replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def replica_index() -> tf.Tensor | int:
+    """This replica's place among all; 0 without a strategy."""
+    if num_replicas() == 1:
+        return 0
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
 def gather(tensor: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, in replica order; differentiable.
 
@@ -95,8 +102,7 @@ def global_batch(embeddings: tf.Tensor, labels: tf.Tensor) -> Batch:
     """The samples of all replicas, for this replica's anchors to be compared with."""
     if num_replicas() == 1:
         return Batch(embeddings, labels)
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    offset = replica * tf.shape(labels)[0]
+    offset = replica_index() * tf.shape(labels)[0]
     return Batch(gather(embeddings), gather(labels), offset)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from supcon_tf.config import ATTACKS, Config
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.accuracy import strength, strength_text
+from supcon_tf.options import from_json
 from supcon_tf.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -137,13 +138,9 @@ def _read(path: Path, label: str, stage: str) -> Run:
 
 def _config(folder: RunFolder, settings: dict[str, Any]) -> Config:
     """The run's config, with the settings of an evaluation made after it."""
-    made_with: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in settings.items()
-    }
     try:
         config = folder.config()
-        evaluation = dataclasses.replace(config.evaluation, **made_with)
+        evaluation = dataclasses.replace(config.evaluation, **from_json(settings))
         return dataclasses.replace(config, evaluation=evaluation)
     except UserError as error:
         raise UserError(f"{folder.config_file}: {error}") from error

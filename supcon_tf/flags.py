@@ -146,7 +146,19 @@ def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> li
 
 def config_from(values: flags.FlagValues) -> Config:
     """The config that parsed flags describe."""
-    return Config.from_flag_values(_typed(values, Config().flag_values()))
+    config = Config.from_flag_values(_typed(values, Config().flag_values()))
+    refuse_unread_data_dir(config.data)
+    return config
+
+
+def refuse_unread_data_dir(data: DataConfig) -> None:
+    """Own images that would not be looked at. A config of an old run may have them."""
+    if data.data_dir and data.dataset == "digits":
+        raise UserError(
+            "--data_dir needs --dataset=folder for own images, or the name of a data "
+            f"set of tensorflow-datasets. Received: --data_dir={data.data_dir} with "
+            "--dataset=digits, which come with scikit-learn"
+        )
 
 
 def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[str, Any]:

@@ -37,9 +37,9 @@ def meet(
         seconds: how long to wait.
 
     Raises:
-        UserError: if this worker's own port is taken, a fact differs, or another
-            process has its place.
-        RunError: if a worker does not answer in time.
+        UserError: if this worker's own port is taken or a fact differs.
+        RunError: if a worker does not answer in time, or has met another process in
+            this one's place.
     """
     greeting = {"index": index, "process": uuid.uuid4().hex, "facts": dict(facts)}
     others = {i: address for i, address in enumerate(addresses) if i != index}
@@ -179,10 +179,12 @@ class _Call:
             _write(self._socket, hall.greeting)
             said = _read(self._socket.makefile("rb"))
             if said["taken"]:
-                hall.problem = (
-                    f"this process must be the only worker {hall.greeting['index']} of "
-                    f"its cluster. Received: {address} has met another"
+                # The other may be dying: who comes in its place is let in then.
+                self._socket.close()
+                self.remark = (
+                    f" (which has met another worker {hall.greeting['index']})"
                 )
+                return
             hall.compare(said["facts"], address)
             self.answered = True
         except (ValueError, KeyError, TypeError, TimeoutError, ConnectionError):

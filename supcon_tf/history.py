@@ -76,7 +76,7 @@ def _chain(history: Mapping[str, Any], run: str = "") -> list[tuple[str, Part]]:
     earlier = _chain(begun, begun["run"]) if begun else []
     if history["recipe"] is None:
         return [*earlier, (f"training of {plain(run)}", None)]
-    of = f" of {plain(run)}" if run else ""
+    of = f" of {plain(run)} on {plain(history['dataset'])}" if run else ""
     return earlier + [(f"{name}{of}", part) for name, part in history["recipe"].items()]
 
 

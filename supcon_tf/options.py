@@ -74,6 +74,14 @@ def option(default: Any, help: str, **allowed: Any) -> Any:
     )
 
 
+def from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON holds them, which has lists where they have tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+
+
 def options_of(section: Any) -> Iterator[tuple[dataclasses.Field, Allowed]]:
     """The fields of a dataclass (or an instance) that were made with `option`."""
     for field in dataclasses.fields(section):

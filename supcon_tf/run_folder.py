@@ -65,8 +65,8 @@ class RunFolder:
         if earlier is None:
             print(
                 f"note: {self.path} has no data.json, since it was made by an earlier "
-                "version: whether the images are still those of the run can't be "
-                "checked",
+                "version (which read fewer kinds of files): whether the images are "
+                "still those of the run can't be checked",
                 file=sys.stderr,
             )
         elif difference := earlier.difference(fingerprint):

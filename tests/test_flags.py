@@ -143,6 +143,12 @@ def flagfile(tmp_path):
             "--flagfile must be a readable file. Received: 'missing.flags'",
         ),
         (["--flagfile=."], "--flagfile must be a readable file. Received: '.'"),
+        (
+            ["--data_dir=MINE"],
+            "--data_dir needs --dataset=folder for own images, or the name of a data "
+            "set of tensorflow-datasets. Received: --data_dir=MINE with "
+            "--dataset=digits, which come with scikit-learn",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(answer, words, message):
@@ -361,7 +367,10 @@ def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer)
                 assert values[name].value == "/home/me/a b"
     assert parsed("--run_dir", "~").run_dir == "/home/me"
     for value in ("./~", "a~b", "a/~/b", ""):
-        assert config_of(f"--data_dir={value}").data.data_dir == value
+        assert (
+            config_of("--dataset=cifar100", f"--data_dir={value}").data.data_dir
+            == value
+        )
     assert answer("--data_dir=~nobody_of_that_name/a") == (
         2,
         "",
@@ -388,7 +397,7 @@ FLOATS = st.floats(0, 255, exclude_min=True)
 @settings(deadline=None)
 @given(
     values=st.fixed_dictionaries(
-        {},
+        {"dataset": st.just("cifar100")},
         optional={
             "temperature": FLOATS,
             "weight_decay": FLOATS,

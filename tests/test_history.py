@@ -57,8 +57,8 @@ def chain(write_run):
 
 
 SENTENCE = (
-    "pretrain of {0}/first (3 epochs: 1 cross_entropy + 1 supcon), "
-    "pretrain of {0}/second (100 epochs: 1 supcon, 2 views), "
+    "pretrain of {0}/first on digits (3 epochs: 1 cross_entropy + 1 supcon), "
+    "pretrain of {0}/second on digits (100 epochs: 1 supcon, 2 views), "
     "finetune (5 epochs: 1 cross_entropy, encoder frozen)"
 )
 

@@ -72,8 +72,9 @@ def state():
     assert before["policy"] == "float32"
 
 
-def test_public_losses_are_exactly_three():
+def test_public_losses_are_exactly_four():
     public = [
+        "CrossEntropyLoss",
         "MarginContrastiveLoss",
         "MulticlassHingeLoss",
         "SupervisedContrastiveLoss",

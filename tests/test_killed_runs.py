@@ -23,6 +23,9 @@ FLAGS = (
     "--pretrain_epochs=2",
     "--pretrain_augmentation=crop_flip",
     "--finetune_epochs=2",
+    # Noise, a running average and the best epoch must come back too.
+    "--finetune_adversary=nfgsm",
+    "--ema_decay=0.9",
     "--checkpoint_steps=5",
     "--attacks=fgsm,noise",
     "--epsilons=8,16",
@@ -82,15 +85,16 @@ def test_killed_runs_have_each_epoch_once(runs):
     def epochs(name):
         lines = (folder / name / "metrics.jsonl").read_text().splitlines()
         kept = ("stage", "epoch", "loss", "accuracy", "val_accuracy", "learning_rate")
-        return [[json.loads(line)[key] for key in kept] for line in lines]
+        kept += ("robust_accuracy", "abnormal")
+        return [[json.loads(line).get(key) for key in kept] for line in lines]
 
     def scalars(name):
         found = []
-        for path in (folder / name / "tensorboard").glob("*/events.out*"):
-            for event in LegacyEventFileLoader(str(path)).Load():
-                tags = [value.tag for value in event.summary.value]
-                # Files of the evaluation have several, in place of earlier ones.
-                found += [(path.parent.name, event.step, tag) for tag in tags]
+        tensorboard = folder / name / "tensorboard"
+        for stage in ("pretrain", "finetune"):
+            for path in (tensorboard / stage).glob("events.out*"):
+                for event in LegacyEventFileLoader(str(path)).Load():
+                    found += [(stage, event.step, v.tag) for v in event.summary.value]
         return sorted(found)
 
     for name in report["finished"]:

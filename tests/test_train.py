@@ -412,6 +412,84 @@ def test_a_changed_temperature_is_refused_on_resume(finished, command):
     assert (folder / "config.json").read_bytes() == config
 
 
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        # The lock names the process that had it last.
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def again(finished, command, tmp_path):
+    """Runs the command of the finished run again, in a copy of its folder."""
+    folder = Path(shutil.copytree(finished[1], tmp_path / "again"))
+
+    def run(*words):
+        return command(*TINY, f"--run_dir={folder}", *words)
+
+    return run, folder
+
+
+def test_a_run_does_not_go_on_with_other_images(again):
+    run, folder = again
+    data = json.loads((folder / "data.json").read_text())
+    names = data["splits"]["test"]["examples"]
+    # The labels of two classes are exchanged.
+    names["3"], names["4"] = names["4"], names["3"]
+    (folder / "data.json").write_text(json.dumps(data))
+    before = contents(folder)
+    code, _, error = run()
+    message = refusal(code, error)
+    assert message.startswith(f"the images are not those of the run in {folder}: test")
+    assert "8 images of another class" in message
+    assert "another --run_dir" in message
+    assert contents(folder) == before
+
+
+def test_a_run_that_is_older_than_data_json_goes_on_and_has_one_then(again):
+    run, folder = again
+    (folder / "data.json").unlink()
+    code, output, error = run()
+    assert (code, "1/1: loss" in output) == (0, False)
+    assert f"note: {folder} has no data.json" in error
+    data = json.loads((folder / "data.json").read_text())
+    assert (data["held_out_by"], data["since_start"]) == ("order", False)
+    assert "data.json" not in run()[2]
+
+
+def test_the_same_command_is_finished_after_a_larger_evaluation(again):
+    run, folder = again
+    result = json.loads((folder / "robustness.json").read_text())
+    result["settings"]["attacks"] = ["pgd", "fgsm", "noise"]
+    (folder / "robustness.json").write_text(json.dumps(result))
+    code, output, _ = run()
+    assert code == 0
+    assert output.splitlines()[-1] == f"report: {folder / 'report.md'}"
+    assert json.loads((folder / "robustness.json").read_text()) == result
+
+
+def test_a_refused_command_writes_nothing(again, finished, command, tmp_path):
+    run, folder = again
+    before = contents(folder)
+    for words in (
+        ["--split=validation"],
+        ["--attacks=noise"],
+        ["--attacks=transfer", "--transfer_from=nowhere"],
+        ["--dataset=folder", "--data_dir=nowhere"],
+    ):
+        code, _, error = run(*words)
+        assert refusal(code, error)
+        assert contents(folder) == before
+    new = tmp_path / "new"
+    other = f"--init_from={finished[1]}"
+    for words in (["--batch_size=1000"], [other, "--width=6"], ["--init_from=nowhere"]):
+        code, _, error = command(*TINY, f"--run_dir={new}", *words)
+        assert refusal(code, error)
+        assert contents(new) == {}
+
+
 def test_a_failed_evaluation_is_not_taken_for_a_lost_worker(
     finished, tmp_path, monkeypatch
 ):
@@ -453,7 +531,9 @@ def test_all_promised_recipes_are_there():
 def test_a_recipe_is_a_valid_config_and_tells_its_command(file, monkeypatch):
     config, run_dir = recipe(file.stem, monkeypatch)
     assert config != Config()
-    assert Path(run_dir) == Path("runs", file.stem)
+    # A recipe for own images is one for many data sets.
+    name = "folder-images" if file.stem == "folder" else file.stem
+    assert Path(run_dir) == Path("runs", name)
     header = list(
         itertools.takewhile(
             lambda line: line.startswith("#"), file.read_text().splitlines()

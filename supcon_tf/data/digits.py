@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from supcon_tf.data.source import Source, SourceSplit
+from supcon_tf.data.source import BadImages, Source, SourceSplit
 
 _DEFAULT_SIZE = 32
 _LARGEST_VALUE = 16
@@ -21,11 +21,12 @@ def open_digits(image_size: int) -> Source:
     gray = np.round(digits.images * (255 / _LARGEST_VALUE)).astype(np.uint8)
     size = image_size or _DEFAULT_SIZE
 
-    def read(indices: np.ndarray, out: np.ndarray) -> None:
+    def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
         for position, index in enumerate(indices):
             image = Image.fromarray(gray[index])
             enlarged = image.resize((size, size), Image.Resampling.BICUBIC)
             out[position] = np.asarray(enlarged)[..., None]
+        return {}
 
     return Source(
         name="digits",

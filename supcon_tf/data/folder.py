@@ -1,168 +1,197 @@
-"""Own images, in `data_dir/train/CLASS/` and, if there, `data_dir/test/CLASS/`."""
+"""Own images, in `data_dir/train/CLASS/` and, if there, `val/` and `test/`."""
 
 import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
-from supcon_tf.data.source import Source, SourceSplit, progress_options
+from supcon_tf.data.folder_listing import (
+    LAYOUT,
+    ClassFolders,
+    find_splits,
+    list_classes,
+    look_alike,
+    shown,
+)
+from supcon_tf.data.image_files import BadImage, decoded, side_by_side, upright_size
+from supcon_tf.data.source import BadImages, Source, SourceSplit, progress_options
 from supcon_tf.errors import UserError
-
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
-_LAYOUT = "train/CLASS/*.png|jpg|jpeg"
-# EXIF orientations that swap height and width when they are applied.
-_TURNED = range(5, 9)
-_ORIENTATION = 0x0112
 
 
 def open_folder(data_dir: str, image_size: int) -> Source:
     """Lists an image folder; classes are the sorted names of the folders in `train`.
 
-    Images are decoded to RGB, turned as their EXIF tag says and resized, without
-    keeping their proportions, to a square.
+    The images of `val` are the validation images, those of `test` the test images.
+    Images are decoded to RGB (see `image_files.decoded`) and resized, without keeping
+    their proportions, to a square.
 
     Args:
-        data_dir: folder that holds `train` and perhaps `test`.
+        data_dir: folder that holds `train` and perhaps `val` and `test`.
         image_size: height and width in pixels; 0 keeps the size of the images, which
             must then be one.
 
     Raises:
-        UserError: if the folder is not as described, an image can't be decoded, or
-            sizes differ while `image_size` is 0.
+        UserError: if the folder is not as described, or sizes differ while
+            `image_size` is 0.
     """
     root = Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(f"--data_dir must be a folder. Received: {data_dir}")
-    files, class_names = _list_classes(root / "train")
-    _check_class_sizes(files, class_names, root / "train")
-    test_files: list[tuple[Path, str]] | None = None
-    if (root / "test").is_dir():
-        test_files, test_classes = _list_classes(root / "test")
-        unknown = sorted(set(test_classes) - set(class_names))
-        if unknown:
+    folders, ignored = find_splits(root)
+    if "train" not in folders:
+        raise UserError(
+            f"--data_dir must hold {LAYOUT}. Received: no folder {root / 'train'}"
+        )
+    listed = {role: list_classes(folder) for role, folder in folders.items()}
+    train = listed["train"]
+    for role, found in listed.items():
+        if not found.paths:
             raise UserError(
-                f"--data_dir must have every class of test in train. Received: "
-                f"{root / 'test' / unknown[0]} without {root / 'train' / unknown[0]}"
+                f"--data_dir must hold {LAYOUT}. Received: no images below "
+                f"{shown(found.folder)}{_besides(found)}"
             )
+        if role != "train":
+            _check_classes(found, train)
+        ignored += found.ignored
+    _check_class_sizes(train)
     shape = (image_size, image_size, 3)
     if image_size == 0:
-        shape = _common_shape([path for path, _ in [*files, *(test_files or [])]])
+        shape = _common_shape(
+            [path for found in listed.values() for path in found.paths]
+        )
+    splits = {
+        role: _source_split(found, train.class_names, root, resize=image_size > 0)
+        for role, found in listed.items()
+    }
     return Source(
         name=root.resolve().name,
-        class_names=tuple(class_names),
+        class_names=tuple(train.class_names),
         image_shape=shape,
-        train=_source_split(files, class_names, root),
-        test=_source_split(test_files, class_names, root) if test_files else None,
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        notes=(f"ignored: {'; '.join(ignored)}",) if ignored else (),
     )
 
 
-def _list_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str]]:
-    """All (file, class) pairs of a folder in order, and its classes, sorted."""
-    if not folder.is_dir():
-        raise UserError(f"--data_dir must hold {_LAYOUT}. Received: no folder {folder}")
-    names = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    files = [
-        (path, name)
-        for name in names
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-    ]
-    if not files:
+def _check_class_sizes(train: ClassFolders) -> None:
+    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    few = np.flatnonzero(counts < 2)
+    if len(few):
+        folder = os.path.join(train.folder, train.class_names[few[0]])
         raise UserError(
-            f"--data_dir must hold {_LAYOUT}. Received: no images below {folder}"
+            "--data_dir must hold at least 2 training images of each class, for "
+            f"positive pairs. Received: {counts[few[0]]} in {folder}{_besides(train)}"
         )
-    return files, names
 
 
-def _check_class_sizes(
-    files: list[tuple[Path, str]], class_names: list[str], folder: Path
-) -> None:
-    for name in class_names:
-        count = sum(owner == name for _, owner in files)
-        if count < 2:
+def _check_classes(found: ClassFolders, train: ClassFolders) -> None:
+    """Every class is one of train, and has images if it has files."""
+    known = set(train.class_names)
+    twins = {look_alike(name): name for name in known}
+    counts = np.bincount(found.labels, minlength=len(found.class_names))
+    for name, count in zip(found.class_names, counts, strict=True):
+        folder = os.path.join(found.folder, name)
+        if name not in known:
+            twin = twins.get(look_alike(name))
+            # Escaped, or the two would look the same.
+            hint = f" (which has {twin!a}, not {name!a})" if twin else ""
             raise UserError(
-                "--data_dir must hold at least 2 training images of each class, for "
-                f"positive pairs. Received: {count} in {folder / name}"
+                f"--data_dir must have every class of {os.path.basename(found.folder)} "
+                f"in train. Received: {folder} without "
+                f"{os.path.join(train.folder, name)}{hint}"
             )
+        if not count and os.listdir(folder):
+            raise UserError(
+                f"--data_dir must hold images that can be read in {folder}. "
+                f"Received: none{_besides(found)}"
+            )
+
+
+def _besides(found: ClassFolders) -> str:
+    return f" (ignored: {'; '.join(found.ignored)})" if found.ignored else ""
 
 
 def _source_split(
-    files: list[tuple[Path, str]], class_names: list[str], root: Path
+    found: ClassFolders, class_names: list[str], root: Path, resize: bool
 ) -> SourceSplit:
-    paths = [path for path, _ in files]
     number = {name: index for index, name in enumerate(class_names)}
-    labels = np.array([number[name] for _, name in files], np.int64)
+    labels = np.array([number[name] for name in found.class_names], np.int64)
 
-    def read(indices: np.ndarray, out: np.ndarray) -> None:
+    def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
         size = (out.shape[2], out.shape[1])
 
-        def read_one(position: int) -> None:
-            out[position] = _decode(paths[indices[position]], size)
+        def read_one(position: int) -> str:
+            path = found.paths[indices[position]]
+            try:
+                out[position] = _sized(decoded(path), size, resize, path)
+            except BadImage as error:
+                return f"{shown(path)} ({error})"
+            return ""
 
-        # Pillow releases the interpreter lock while it decodes.
-        with ThreadPoolExecutor() as pool:
-            done: Iterable[None] = pool.map(read_one, range(len(indices)))
-            for _ in tqdm(done, **progress_options(len(indices), "images")):
-                pass
+        bad: BadImages = {}
+        bar = tqdm(**progress_options(len(indices), "images"))
+        # Pillow's warnings name no file.
+        with warnings.catch_warnings(action="ignore"), bar:
+            problems = side_by_side(read_one, range(len(indices)))
+            for position, problem in enumerate(problems):
+                bar.update()
+                if problem:
+                    bad[position] = problem
+        return bad
 
     # Slices, since pathlib takes a second for 100,000 paths.
     below = len(str(root / "x")) - 1
-    names = [str(path)[below:].replace(os.sep, "/") for path in paths]
-    return SourceSplit(labels, read, names, root)
+    names = [path[below:].replace(os.sep, "/") for path in found.paths]
+    return SourceSplit(labels[found.labels], read, names, root)
 
 
-def _decode(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """One image as (H, W, 3) uint8; `size` is (W, H)."""
-    try:
-        with Image.open(path) as image:
-            # Pillow would clip their 16 or 32 bits to 8 instead of scaling them.
-            if image.mode.startswith(("I", "F")):
-                raise UserError(
-                    "--data_dir must hold images of 8 bits a channel. "
-                    f"Received: mode {image.mode} in {path}"
-                )
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except UserError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(_unreadable(path, error)) from error
-    if upright.size != size:
-        upright = upright.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(upright)
+def _sized(
+    image: Image.Image, size: tuple[int, int], resize: bool, path: str
+) -> np.ndarray:
+    if image.size != size:
+        if not resize:
+            raise UserError(_sizes_differ(size, "the others", image.size, path))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
-def _common_shape(paths: list[Path]) -> tuple[int, int, int]:
-    """The one size of all images, from their headers."""
-    first, size = paths[0], _size(paths[0])
-    for path in paths[1:]:
-        other = _size(path)
-        if other != size:
-            raise UserError(
-                "--image_size must be given for images of different sizes. Received: "
-                f"0 with {size[0]}x{size[1]} ({first}) and {other[0]}x{other[1]} "
-                f"({path})"
-            )
-    return size[1], size[0], 3
+def _common_shape(paths: list[str]) -> tuple[int, int, int]:
+    """The one size of all images, from the headers that can be read."""
+
+    def size_of(path: str) -> tuple[int, int] | None:
+        try:
+            return upright_size(path)
+        except BadImage:
+            # Named with all others when the images are read.
+            return None
+
+    first: tuple[str, tuple[int, int]] | None = None
+    with warnings.catch_warnings(action="ignore"):
+        sizes = side_by_side(size_of, paths)
+        for path, size in zip(paths, sizes, strict=True):
+            if size is None:
+                continue
+            first = first or (path, size)
+            if size != first[1]:
+                raise UserError(_sizes_differ(first[1], first[0], size, path))
+    if first is None:
+        raise UserError(
+            f"--data_dir must hold images that can be decoded. "
+            f"Received: {shown(paths[0])} and {len(paths) - 1} more, of which none can"
+        )
+    width, height = first[1]
+    return height, width, 3
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """(W, H) of an image when upright."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(_unreadable(path, error)) from error
-    return (height, width) if turned else (width, height)
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    return f"--data_dir has an image that can't be decoded: {path} ({error})"
+def _sizes_differ(
+    size: tuple[int, int], where: str, other: tuple[int, int], path: str
+) -> str:
+    return (
+        "--image_size must be given for images of different sizes. Received: "
+        f"0 with {size[0]}x{size[1]} ({shown(where)}) and {other[0]}x{other[1]} "
+        f"({shown(path)})"
+    )

@@ -37,10 +37,10 @@ class ImageData:
         name: of the data set.
         class_names: in the order of the labels.
         train: what a model learns from.
-        validation: held out from `train`; None if no share of it was asked for.
+        validation: held out from `train`, or of its own; None if none was asked for.
         test: held out, or of its own.
         fingerprint: what the images are, to tell them from others.
-        notes: what was chosen that a user might not expect, in sentences.
+        notes: what was chosen that a user might not expect, and what was left out.
     """
 
     name: str

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from supcon_tf.config import DataConfig
+from supcon_tf.data.bad_images import listed, moved_together, refuse_bad_images
 from supcon_tf.data.fingerprint import (
     Fingerprint,
     SplitFingerprint,
@@ -25,9 +26,10 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
 
     Images are chosen by their labels before any is decoded: a test share is held out
     if the source has no test images, then `limit_train` and `limit_test` are counted,
-    class-balanced, and the validation share is taken from what remains for training.
-    All of that depends on `split_seed` alone; a file that is held out stays so when
-    others are added or removed.
+    class-balanced, and the validation share is taken from what remains for training
+    if the source has no validation images. All of that depends on `split_seed` alone;
+    a file that is held out stays so when others are added or removed. Images that can't
+    be decoded are refused, or left out with `skip_bad_images`.
 
     Args:
         config: the source, the limits, the shares, the seed and the memory.
@@ -54,22 +56,28 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
         )
     _check_labels(source, config)
     chosen = _choose(source, config, held_out_by)
-    decoded = _decode(list(chosen.values()), source.image_shape, config.cache_gib)
-    splits = dict(zip(chosen, decoded, strict=True))
+    splits, bad = _decode(chosen, source.image_shape, config.cache_gib)
+    notes = [*source.notes, *_about_validation(source, chosen.get("validation"))]
+    if bad:
+        before = [split.labels[indices] for split, indices in chosen.values()]
+        left = [split.labels for _, split in splits.values()]
+        refuse_bad_images(bad, before, left, source.class_names, config)
+        notes.append(f"left out by --skip_bad_images, {listed(bad)}")
+    decoded = {name: split for name, (_, split) in splits.items()}
     fingerprints = {
-        name: _fingerprint(*chosen[name], split, source.class_names)
-        for name, split in splits.items()
+        name: _fingerprint(chosen[name][0], indices, split, source.class_names)
+        for name, (indices, split) in splits.items()
     }
     return ImageData(
         name=source.name,
         class_names=source.class_names,
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits["test"],
+        train=decoded["train"],
+        validation=decoded.get("validation"),
+        test=decoded["test"],
         fingerprint=Fingerprint(
             config.dataset, source.class_names, fingerprints, held_out_by
         ),
-        notes=source.notes,
+        notes=tuple(notes),
     )
 
 
@@ -89,7 +97,8 @@ def _open(config: DataConfig) -> Source:
 
 
 def _check_labels(source: Source, config: DataConfig) -> None:
-    for name, split in (("train", source.train), ("test", source.test)):
+    for name in ("train", "validation", "test"):
+        split = getattr(source, name)
         if split is None:
             continue
         if len(split.labels) == 0:
@@ -122,6 +131,16 @@ def _choose(source: Source, config: DataConfig, held_out_by: str) -> dict[str, _
     test = (test_split, held)
     if config.validation_share == 0:
         return {"train": (source.train, kept), "test": test}
+    # Runs of earlier versions were trained on all but a share of the train images.
+    if source.validation is not None and held_out_by != "order":
+        # A run on some images does not wait for more of them.
+        labels, limit = source.validation.labels, config.limit_train
+        own = _limited(np.arange(len(labels)), labels, "limit_train", limit, seed)
+        return {
+            "train": (source.train, kept),
+            "validation": (source.validation, own),
+            "test": test,
+        }
     rest, validation = _held_out(source.train, kept, config, "validation", held_out_by)
     if len(validation) == 0:
         raise UserError(_empty("validation_share", config.validation_share, len(kept)))
@@ -198,23 +217,42 @@ def _limited(
     return indices[balanced_sample(labels[indices], limit, seed)]
 
 
+def _about_validation(source: Source, chosen: _Chosen | None) -> list[str]:
+    if source.validation is None:
+        return []
+    count = len(source.validation.labels)
+    if chosen is None:
+        return [f"ignored: {count} validation images, by --validation_share=0"]
+    if chosen[0] is not source.validation:
+        return [f"ignored: {count} validation images, as when the run was begun"]
+    return [
+        f"validation: {len(chosen[1])} of the {count} validation images that the data "
+        "comes with, and no share of its training images"
+    ]
+
+
 def _decode(
-    chosen: list[_Chosen], image_shape: tuple[int, int, int], cache_gib: float
-) -> list[Split]:
-    count = sum(len(indices) for _, indices in chosen)
+    chosen: dict[str, _Chosen], image_shape: tuple[int, int, int], cache_gib: float
+) -> tuple[dict[str, tuple[np.ndarray, Split]], list[str]]:
+    """The images that could be decoded, with their indices; the names of the others."""
+    count = sum(len(indices) for _, indices in chosen.values())
     size = count * int(np.prod(image_shape))
     images = allocate((count, *image_shape), in_memory=size <= cache_gib * 2**30)
-    parts = []
-    start = 0
-    for _, indices in chosen:
-        parts.append(slice(start, start + len(indices)))
-        start += len(indices)
-    # Parts of one source are adjacent or the only ones, and are read in one pass.
-    for split in {id(split): split for split, _ in chosen}.values():
-        mine = [k for k, (owner, _) in enumerate(chosen) if owner is split]
-        wanted = np.concatenate([chosen[k][1] for k in mine])
-        split.read(wanted, images[parts[mine[0]].start : parts[mine[-1]].stop])
-    return [
-        Split(images[part], split.labels[indices])
-        for part, (split, indices) in zip(parts, chosen, strict=True)
-    ]
+    splits: dict[str, tuple[np.ndarray, Split]] = {}
+    bad_names: list[str] = []
+    # Parts of one source lie side by side, so that it is read in one pass.
+    for owner in {id(split): split for split, _ in chosen.values()}.values():
+        mine = {name: part for name, (split, part) in chosen.items() if split is owner}
+        wanted = np.concatenate(list(mine.values()))
+        bad = owner.read(wanted, images[: len(wanted)])
+        bad_names += bad.values()
+        start = 0
+        for name, indices in mine.items():
+            stop = start + len(indices)
+            rows = [row - start for row in bad if start <= row < stop]
+            kept = np.delete(indices, rows)
+            pixels = moved_together(images[start:stop], rows)
+            splits[name] = kept, Split(pixels, owner.labels[kept])
+            start = stop
+        images = images[start:]
+    return splits, bad_names

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-# read(indices, out) writes image indices[k] into out[k], (H, W, 3) uint8, for every k;
-# the indices are distinct and in any order.
-Reader = Callable[[np.ndarray, np.ndarray], None]
+# The positions of images that could not be read, each with its name and the reason.
+BadImages = dict[int, str]
+# read(indices, out) writes image indices[k] into out[k], (H, W, 3) uint8, for every k
+# that is not among the bad images; the indices are distinct and in any order.
+Reader = Callable[[np.ndarray, np.ndarray], BadImages]
 
 # Decoding fewer images than this takes a few seconds: no progress bar.
 PROGRESS_FROM = 10_000
@@ -37,8 +39,8 @@ class SourceSplit:
 class Source:
     """A data set whose images are not decoded yet.
 
-    `image_shape` is (H, W, 3) after resizing. `test` is None where the data set has no
-    test images of its own. `notes` say what was chosen that a user might not expect.
+    `image_shape` is (H, W, 3) after resizing. `test` and `validation` are None where
+    the data set has no such images of its own. `notes` are lines for the user.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Source:
     image_shape: tuple[int, int, int]
     train: SourceSplit
     test: SourceSplit | None
+    validation: SourceSplit | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -1,29 +1,34 @@
 """Images of tensorflow-datasets, read without decoding what isn't wanted."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from supcon_tf.data.encoded import decode, resize
 from supcon_tf.data.quiet import only_errors
-from supcon_tf.data.source import Source, SourceSplit, progress_options
+from supcon_tf.data.source import BadImages, Source, SourceSplit, progress_options
 from supcon_tf.data.tfds_access import prepared_builder
 from supcon_tf.errors import UserError
 
 _LABELS_AT_ONCE = 4096
 _IMAGES_AT_ONCE = 256
+_VALIDATION = ("validation", "valid", "val")
+# Finding one reads the data up to it once more.
+_REASONS = 10
 
 
 def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     """A classification data set of tensorflow-datasets, downloaded if need be.
 
-    Its `validation` images are the test images if it has no `test` split, or one whose
-    images have no labels, and are left alone otherwise. Grayscale images are shown as
-    RGB, an alpha channel is dropped.
+    Its validation images are the test images if it has no `test` split, or one whose
+    images have no labels. Its bytes are decoded as `encoded.decode` does, not by its
+    own features: as those of an image folder, and of a request to an exported model.
 
     Args:
         name: as `tfds.builder` takes it.
@@ -36,21 +41,36 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
             while `image_size` is 0.
     """
     builder = prepared_builder(name, data_dir)
-    test_name, notes = _test_split(builder)
+    splits = builder.info.splits
+    there = (name for name in _VALIDATION if name in splits)
+    validation = next((n for n in there if not _lacks_labels(builder, n)), None)
+    test, notes = _test_split(builder, validation)
+    unused = [split for split in splits if split not in ("train", test, validation)]
+    if unused:
+        notes = (*notes, f"ignored: split {', '.join(unused)}")
     shape = _image_shape(builder, image_size, name)
+    read = {
+        split: _source_split(builder, split, image_size)
+        for split in ("train", validation, test)
+        if split
+    }
     return Source(
         name=builder.name,
         class_names=tuple(builder.info.features["label"].names),
         image_shape=shape,
-        train=_source_split(builder, "train", image_size),
-        test=_source_split(builder, test_name, image_size) if test_name else None,
+        train=read["train"],
+        validation=read[validation] if validation and validation != test else None,
+        test=read[test] if test else None,
         notes=notes,
     )
 
 
-def _test_split(builder: Any) -> tuple[str | None, tuple[str, ...]]:
+def _test_split(
+    builder: Any, validation: str | None
+) -> tuple[str | None, tuple[str, ...]]:
     """The split of labelled images for test, and a note if it is not the first."""
-    splits = [name for name in ("test", "validation") if name in builder.info.splits]
+    names = filter(None, ("test", validation))
+    splits = [name for name in names if name in builder.info.splits]
     labelled = (name for name in splits if not _lacks_labels(builder, name))
     found = next(labelled, None)
     if found == next(iter(splits), None):
@@ -76,11 +96,14 @@ def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, in
     if height is None or width is None:
         # The data set doesn't promise one size; the first image says which it would
         # have to be, and reading the others checks it.
+        sizes = _dataset(builder, "train", "image").map(
+            lambda example: tf.shape(decode(example["image"]))
+        )
         with _readable(name):
-            encoded = next(iter(_dataset(builder, "train", "image")))["image"]
-            height, width = (
-                builder.info.features["image"].decode_example(encoded).shape[:2]
-            )
+            first = next(sizes.ignore_errors().as_numpy_iterator(), None)
+        if first is None:
+            raise UserError(f"--dataset={name} has no image that can be decoded")
+        height, width, _ = first
     return int(height), int(width), 3
 
 
@@ -96,10 +119,13 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
             f"Received: {sum(map(len, labels))}"
         )
 
-    def read(indices: np.ndarray, out: np.ndarray) -> None:
+    def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
         positions = np.full(count, -1, np.int64)
         positions[indices] = np.arange(len(indices))
         images = _decoded(builder, split, positions, out.shape[1:3], bool(image_size))
+        # What can't be decoded is missing among them.
+        images = images.ignore_errors().batch(_IMAGES_AT_ONCE).prefetch(2)
+        missing = np.ones(len(indices), bool)
         with (
             _readable(builder.name),
             tqdm(**progress_options(len(indices), f"{builder.name} {split}")) as bar,
@@ -108,7 +134,15 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
                 where, pixels, sizes = batch
                 _check_sizes(sizes, out.shape[1:3], builder.name, bool(image_size))
                 out[where] = pixels
+                missing[where] = False
                 bar.update(len(where))
+        bad = np.flatnonzero(missing)
+        bad = bad[np.argsort(indices[bad])]
+        reasons = _reasons(builder, split, indices[bad[:_REASONS]]) if len(bad) else []
+        return {
+            int(k): f"{split}[{indices[k]}]{reason}"
+            for k, reason in zip_longest(bad, reasons, fillvalue="")
+        }
 
     all_labels = np.concatenate([np.empty(0, np.int64), *labels])
     return SourceSplit(all_labels, read, name=split)
@@ -129,34 +163,43 @@ def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:
 
 
 def _decoded(
-    builder: Any, split: str, positions: np.ndarray, size: tuple[int, int], resize: bool
+    builder: Any,
+    split: str,
+    positions: np.ndarray,
+    size: tuple[int, int],
+    resized: bool,
 ) -> tf.data.Dataset:
-    """Batches of (place in the output, pixels, sizes before resizing)."""
-    image = builder.info.features["image"]
+    """(place in the output, pixels, size before resizing) of the wanted images."""
     where = tf.constant(positions)
 
-    def decode(
+    def decode_one(
         index: tf.Tensor, example: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, ...]:
-        pixels = image.decode_example(example["image"])
-        pixels = (
-            pixels[..., :3]
-            if image.shape[-1] > 1
-            else tf.image.grayscale_to_rgb(pixels)
-        )
+        pixels = decode(example["image"])
         found = tf.shape(pixels)[:2]
-        if resize:
-            pixels = tf.image.resize(pixels, size, antialias=True)
-            pixels = tf.saturate_cast(tf.round(pixels), tf.uint8)
-        elif image.shape[0] is None or image.shape[1] is None:
-            # A batch needs one shape; the caller refuses what was cut or padded here.
-            pixels = tf.image.resize_with_crop_or_pad(pixels, *size)
-        return where[index], pixels, found
+        # A batch needs one shape; the caller refuses what is cut or padded here.
+        if resized:
+            return where[index], resize(pixels, size), found
+        return where[index], tf.image.resize_with_crop_or_pad(pixels, *size), found
 
     dataset = _dataset(builder, split, "image").enumerate()
     dataset = dataset.filter(lambda index, _: where[index] >= 0)
-    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.batch(_IMAGES_AT_ONCE).prefetch(2)
+    return dataset.map(decode_one, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _reasons(builder: Any, split: str, indices: np.ndarray) -> list[str]:
+    """Why some images can't be decoded, in brackets, in the order of their indices."""
+    wanted = tf.constant(indices)
+    dataset = _dataset(builder, split, "image").enumerate()
+    dataset = dataset.filter(lambda index, _: tf.reduce_any(index == wanted))
+    reasons = []
+    for _, example in _exactly(dataset, len(indices), 1):
+        try:
+            decode(tf.constant(example["image"]))
+            reasons.append("")
+        except tf.errors.InvalidArgumentError as error:
+            reasons.append(f" ({_first_line(error)})")
+    return reasons
 
 
 def _exactly(dataset: tf.data.Dataset, count: int, batch_size: int) -> Iterator[Any]:
@@ -184,7 +227,15 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        message = error.message.splitlines()[0]
         raise UserError(
-            f"--data_dir has a prepared {name} that can't be read ({message})"
+            f"--data_dir has a prepared {name} that can't be read "
+            f"({_first_line(error)})"
         ) from error
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    """What it says, without the names of nodes that TensorFlow puts around it."""
+    lines = error.message.partition("\n\t [[")[0].strip().splitlines()
+    line = lines[-1 if lines[0].startswith("Graph execution error") else 0]
+    line = re.sub(r"\{\{.*?\}\}\s*", "", line)
+    return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", line)

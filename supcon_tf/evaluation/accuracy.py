@@ -81,8 +81,8 @@ def headline(result: Mapping[str, Any]) -> str:
         weak = " and ".join(WEAK[name] for name in row["attacks"])
         sentences.append(
             f"**{weak[0].upper()}{weak[1:]} alone is no evidence of robustness**: "
-            "defences have withstood it and lost every image to more steps. Add "
-            "--attacks=pgd or stronger."
+            "models have withstood it and lost every image to a stronger attack. Add "
+            "--attacks=pgd or more."
         )
     failed = sum(check["passed"] is False for check in model.get("checks") or [])
     if failed:

@@ -20,6 +20,7 @@ from supcon_tf.flags import (
     evaluation_from,
     new_flags,
     parse,
+    refuse_unread_data_dir,
 )
 from supcon_tf.options import options_of
 from supcon_tf.run_folder import RunFolder
@@ -139,11 +140,14 @@ def _overridden(base: Config, values: flags.FlagValues) -> Config:
         for field, _ in options_of(DataConfig)
         if values[field.name].present
     }
-    return dataclasses.replace(
+    config = dataclasses.replace(
         base,
         evaluation=dataclasses.replace(base.evaluation, **given),
         data=dataclasses.replace(base.data, **data),
     )
+    if "data_dir" in data:
+        refuse_unread_data_dir(config.data)
+    return config
 
 
 def _check_transfer_source(settings: EvaluationConfig) -> None:

@@ -1,12 +1,13 @@
 """Whether an evaluation holds all of an earlier one, and so may take its place."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.errors import UserError
-from supcon_tf.options import plain_number
+from supcon_tf.options import from_json, plain_number
 from supcon_tf.run_folder import RunFolder
 
 # Settings that rows of robustness.json carry among their parameters.
@@ -31,9 +32,9 @@ def refuse_to_shrink(
         return
     try:
         earlier = json.loads(folder.robustness_file.read_text())
-        recorded = earlier.get("settings") or {}
+        recorded = from_json(earlier.get("settings") or {})
         # Where robustness.json does not say, the run was evaluated as it was trained.
-        made_with = EvaluationConfig(**{**vars(folder.config().evaluation), **recorded})
+        made_with = dataclasses.replace(folder.config().evaluation, **recorded)
         lost = list(_losses(earlier, made_with, settings, num_examples))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, UserError):
@@ -61,12 +62,8 @@ def covers(
         num_examples: how many images it attacks.
     """
     recorded = result.get("settings") or {}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in recorded.items()
-    }
     try:
-        made_with = EvaluationConfig(**values)
+        made_with = EvaluationConfig(**from_json(recorded))
     except (TypeError, UserError):
         return False
     exact = ["split", "norm"]

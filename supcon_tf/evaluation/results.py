@@ -39,6 +39,7 @@ def result_of(
 
     Args:
         config: what the models were evaluated with.
+        data: the data set.
         split: the images that were attacked.
         found: evaluations by stage.
         files: of the models, by stage.

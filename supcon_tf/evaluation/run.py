@@ -89,11 +89,11 @@ def evaluate_run(
         found,
         model,
         run_introduction(
-            config, history, result, part_in_training(folder, config, data)
+            config, history, result, plain(part_in_training(folder, config, data))
         ),
         [
             data_line(data),
-            *data.notes,
+            *map(plain, data.notes),
             *history_lines(history),
             f"flags of training: {recipe}",
         ],
@@ -157,7 +157,7 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), *data.notes, f"model: {plain(str(path))}"],
+        [data_line(data), *map(plain, data.notes), f"model: {plain(str(path))}"],
         {},
     )
     write_text(destination.data_file, data.fingerprint.to_json())

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution import Batch
+from supcon_tf.distribution import Batch, num_replicas
+from supcon_tf.labels import as_labels, classes_and_counts, nan_unless
 from supcon_tf.losses.tiles import Pairs
 
 # Rows that are shorter are not scaled to length 1, but by 1 / SHORTEST.
@@ -29,8 +30,15 @@ class BatchLoss(keras.losses.Loss):
     Subclasses implement `terms`. The value is the sum of the terms' means; a term
     without items is 0 with zero gradient, never NaN.
 
+    As a plain Keras loss on several replicas it sees the samples of its replica, and
+    its value is divided by their number, as Keras divides its own: the replicas' values
+    add up to the mean over them. `supcon_tf.models.ContrastiveClassifier` adds up the
+    terms instead, and compares all samples of the global batch.
+
     Raises:
-        ValueError: if called with `sample_weight`.
+        ValueError: if called with `sample_weight`, or for labels that are none.
+        tf.errors.InvalidArgumentError: for such labels where only a running graph can
+            see them. Compiled by XLA, which can't raise, the value is NaN.
     """
 
     # Whether `terms` reads unit vectors and compares pairs (True) or reads logits.
@@ -50,17 +58,15 @@ class BatchLoss(keras.losses.Loss):
         raise NotImplementedError
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        labels, outputs = as_labels(y_true), at_least_float32(y_pred)
+        outputs = at_least_float32(y_pred)
         if outputs.shape.rank != 2:
             raise ValueError(
                 f"y_pred must have the shape (N, D). Received: {outputs.shape}"
             )
-        if not labels.shape.is_compatible_with(outputs.shape[:1]):
-            raise ValueError(
-                "y_true must have one label for each row of y_pred. "
-                f"Received: {labels.shape} and {outputs.shape}"
-            )
-        return tf.add_n([mean(term) for term in self.terms(labels, outputs)])
+        classes = None if self.pairwise else tf.shape(outputs)[1]
+        labels, are_labels = as_labels(y_true, outputs, classes)
+        value = tf.add_n([mean(term) for term in self.terms(labels, outputs)])
+        return nan_unless(are_labels, value)
 
     def __call__(
         self,
@@ -76,25 +82,13 @@ class BatchLoss(keras.losses.Loss):
                 "sample_weight. Received: a sample_weight"
             )
         with tf.name_scope(self.name):
-            return self.call(y_true, y_pred)
+            return self.call(y_true, y_pred) / num_replicas()
 
 
 def mean(term: Term, count: tf.Tensor | None = None) -> tf.Tensor:
     """A term's total over its count (or the given one); 0 where that is 0."""
     count = tf.cast(term.count if count is None else count, term.total.dtype)
     return term.total / tf.maximum(count, 1)
-
-
-def as_labels(y_true: tf.Tensor) -> tf.Tensor:
-    """Integer labels (N,) from (N,) or (N, 1) of any numeric dtype."""
-    labels = tf.convert_to_tensor(y_true)
-    rank = labels.shape.rank
-    if rank not in (1, 2) or (rank == 2 and labels.shape[1] not in (1, None)):
-        raise ValueError(
-            "y_true must be integer labels of shape (N,) or (N, 1). "
-            f"Received: {labels.shape}"
-        )
-    return tf.cast(tf.reshape(labels, [-1]), tf.int64)
 
 
 def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
@@ -132,11 +126,7 @@ def unit_pairs(anchors: tf.Tensor, batch: Batch) -> tuple[Pairs, tf.Tensor]:
     unit = unit_length(anchors)
     symmetric = batch.embeddings is anchors
     samples = unit if symmetric else unit_length(batch.embeddings)
-    # A class is numbered by its first place among the sorted labels: XLA, which Keras
-    # turns on by default on a GPU, has no tf.unique_with_counts.
-    ordered = tf.sort(batch.labels)
-    classes = tf.searchsorted(ordered, batch.labels)
-    counts = tf.searchsorted(ordered, batch.labels, side="right") - classes
+    classes, counts = classes_and_counts(batch.labels)
     if symmetric:
         return Pairs(unit, unit, classes, classes), counts
     rows = tf.range(tf.shape(anchors)[0]) + batch.offset

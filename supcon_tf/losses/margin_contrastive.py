@@ -23,6 +23,9 @@ class MarginContrastiveLoss(BatchLoss):
     This is our reading of the paper's "explicit constraints ... with well-defined
     margins": its formula is not known to us.
     Memory grows with N, not N x N; there is no second derivative.
+    As a plain Keras loss on several replicas it compares the samples of each replica
+    among themselves, and the values are averaged as Keras averages its own losses:
+    another loss than that of the global batch, which `ContrastiveClassifier` computes.
 
     Args:
         positive_margin: `m_p`, the cosine that pairs of one class should exceed.
@@ -38,6 +41,9 @@ class MarginContrastiveLoss(BatchLoss):
     Example:
 
     ```python
+    import numpy as np
+
+    labels, embeddings = np.array([0, 0, 1, 1]), np.random.rand(4, 8)
     loss = MarginContrastiveLoss(positive_margin=0.8, negative_margin=0.2)
     loss(labels, embeddings)
     ```

@@ -33,6 +33,9 @@ class MulticlassHingeLoss(BatchLoss):
     Example:
 
     ```python
+    import numpy as np
+
+    labels, logits = np.array([0, 0, 1, 1]), np.random.rand(4, 3)
     loss = MulticlassHingeLoss(margin=1.0)
     loss(labels, logits)
     ```

@@ -25,6 +25,9 @@ class SupervisedContrastiveLoss(BatchLoss):
     0 with zero gradient. At the start of training it is near `log(N - 1)`. Views are
     given as samples of their own, with their labels repeated.
     Memory grows with N, not N x N; there is no second derivative.
+    As a plain Keras loss on several replicas it compares the samples of each replica
+    among themselves, and the values are averaged as Keras averages its own losses:
+    another loss than that of the global batch, which `ContrastiveClassifier` computes.
 
     Args:
         temperature: above 0.
@@ -43,6 +46,9 @@ class SupervisedContrastiveLoss(BatchLoss):
     Example:
 
     ```python
+    import numpy as np
+
+    labels, embeddings = np.array([0, 0, 1, 1]), np.random.rand(4, 8)
     loss = SupervisedContrastiveLoss(temperature=0.1)
     loss(labels, embeddings)
     ```

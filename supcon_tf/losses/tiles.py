@@ -69,10 +69,8 @@ class Blocks:
     """
 
     def __init__(self, rows: tf.Tensor, side: int, listed: bool) -> None:
-        # Python numbers where they are known: XLA needs the shape of a tile.
-        known = rows.shape[0] is not None
-        self.size: Size = rows.shape[0] if known else tf.shape(rows)[0]
-        at_least = max if known else tf.maximum
+        self.size = _sizes(rows)[0]
+        at_least = max if isinstance(self.size, int) else tf.maximum
         self.count: Size = at_least(-(-self.size // side), 1)
         self.side: Size = at_least(-(-self.size // self.count), 1)
         self.listed = listed
@@ -84,15 +82,14 @@ class Blocks:
             return [rows[start : start + self.side] for start in starts]
         missing = self.count * self.side - self.size
         padded = tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
-        inner = rows.shape[1:].as_list()
-        return tf.reshape(padded, [self.count, self.side, *inner])
+        return tf.reshape(padded, [self.count, self.side, *_sizes(rows)[1:]])
 
     def join(self, blocks: Any) -> tf.Tensor:
         """The inverse of `split`."""
         if self.listed:
             return tf.concat(blocks, axis=0)
-        inner = blocks.shape[2:].as_list()
-        return tf.reshape(blocks, [self.count * self.side, *inner])[: self.size]
+        rows = tf.reshape(blocks, [self.count * self.side, *_sizes(blocks)[2:]])
+        return rows[: self.size]
 
 
 class Grid:
@@ -166,6 +163,13 @@ class Grid:
             lambda: tf.where(columns < self.columns.size, values, other),
             values,
         )
+
+
+def _sizes(tensor: tf.Tensor) -> list[Size]:
+    # Python numbers where they are known: XLA needs the shape of a tile.
+    unknown = tf.shape(tensor)
+    known = tensor.shape.as_list()
+    return [unknown[i] if size is None else size for i, size in enumerate(known)]
 
 
 def at(blocks: Any, index: Size) -> tf.Tensor:

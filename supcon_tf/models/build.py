@@ -1,8 +1,6 @@
-"""Models from a config, from a file, and in another arithmetic."""
+"""Models from a config, and in another arithmetic."""
 
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -53,29 +51,6 @@ def build_classifier(
         class_names,
         dtype=dtype_policy,
     )
-
-
-def load_model(path: str | Path) -> keras.Model:
-    """Loads a `.keras` file, such as a run's `model.keras`, in safe mode.
-
-    Raises:
-        UserError: if the file is missing, is no Keras model, or needs code that is not
-            known.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"a .keras model is needed. Received: {path} (no such file)")
-    # Keras says of such a file that it is not there.
-    if Path(path).suffix == ".keras" and not zipfile.is_zipfile(path):
-        size = Path(path).stat().st_size
-        raise UserError(
-            f"{path} could not be loaded as a model: it is cut short or no .keras file "
-            f"({size} bytes)"
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} could not be loaded as a model: {reason}") from error
 
 
 def with_dtype_policy(
@@ -163,8 +138,8 @@ def _replace_policies(config: Any, policy: str) -> Any:
     if not isinstance(config, dict):
         return config
     kind, inner = config.get("class_name"), config.get("config")
-    if kind in ("DTypePolicy", "FloatDTypePolicy"):
-        return {**config, "config": {"name": policy}}
+    if kind in ("DTypePolicy", "FloatDTypePolicy", "DTypePolicyMap"):
+        return {**config, "class_name": "DTypePolicy", "config": {"name": policy}}
     if isinstance(inner, dict):
         if "source_name" in inner:
             # Of a quantised layer: the policy of what is not quantised.

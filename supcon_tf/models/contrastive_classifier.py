@@ -1,20 +1,25 @@
 """The classifier that is trained with contrastive losses on its own features."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from supcon_tf.distribution import (
     global_batch,
     num_replicas,
     refuse_uneven_replicas,
-    sum_over_replicas,
 )
+from supcon_tf.labels import as_labels, nan_unless
 from supcon_tf.models.metrics import nearest_has_same_label
+from supcon_tf.models.objective import ABNORMAL, Objective, compiled_objective
+from supcon_tf.models.precision import at_least_float32
+from supcon_tf.models.replicas import (
+    overflow_everywhere,
+    refuse_what_replicas_cannot,
+)
+from supcon_tf.models.views import Views, adversarial_views, views_of
 
 INPUTS = ("features", "projection")
 
@@ -30,7 +35,9 @@ class ContrastiveClassifier(keras.Model):
     logits.
 
     Args:
-        encoder: Keras model from images (N, H, W, C) to features (N, F).
+        encoder: Keras model from images (N, H, W, C) to features (N, F). One that does
+            not know its shapes, such as a subclassed model, is built on the first
+            images.
         num_classes: number of classes, at least 2.
         projection_dim: dimension of the projection head's output.
         contrastive_input: `"features"` or `"projection"`.
@@ -41,12 +48,14 @@ class ContrastiveClassifier(keras.Model):
         name: name of the model.
 
     Raises:
-        ValueError: for fewer than 2 classes, an unknown input, or class names that are
-            not as many as the classes.
+        ValueError: for fewer than 2 classes, an unknown input, class names that are
+            not as many as the classes, or an encoder that doesn't give features (N, F).
 
     Example:
 
     ```python
+    from supcon_tf.losses import CrossEntropyLoss, SupervisedContrastiveLoss
+
     model = ContrastiveClassifier(resnet18(), num_classes=100)
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
@@ -95,25 +104,29 @@ class ContrastiveClassifier(keras.Model):
         self.classifier_input = classifier_input
         self.class_names = None if class_names is None else tuple(class_names)
 
-        head_dtype = self.dtype_policy.variable_dtype
+        self._head_dtype = at_least_float32(self.dtype_policy.variable_dtype)
+        self.projection: Any = None
+        self.classifier: Any = None
+        self._objective = Objective()
+        shape = getattr(encoder, "input_shape", None)
+        if shape is not None:
+            self.build(shape)
+
+    def build(self, input_shape: tuple) -> None:
+        features = _features_shape(self.encoder, input_shape)
         dense = keras.layers.Dense
-        self.projection = None
-        if "projection" in (contrastive_input, classifier_input):
+        if "projection" in (self.contrastive_input, self.classifier_input):
             self.projection = keras.Sequential(
                 [
-                    dense(encoder.output_shape[-1], "relu", dtype=head_dtype),
-                    dense(projection_dim, dtype=head_dtype),
+                    dense(features[1], "relu", dtype=self._head_dtype),
+                    dense(self.projection_dim, dtype=self._head_dtype),
                 ],
                 name="projection",
             )
-        self.classifier = dense(num_classes, dtype=head_dtype, name="classifier")
-        self._objective = _Objective()
-        self.build((None, *encoder.input_shape[1:]))
-
-    def build(self, input_shape: tuple) -> None:
-        features = self.encoder.output_shape
-        if self.projection is not None:
             self.projection.build(features)
+        self.classifier = dense(
+            self.num_classes, dtype=self._head_dtype, name="classifier"
+        )
         reads_features = self.classifier_input == "features"
         self.classifier.build(
             features if reads_features else (None, self.projection_dim)
@@ -124,7 +137,10 @@ class ContrastiveClassifier(keras.Model):
         self, images: tf.Tensor, training: bool = False
     ) -> dict[str, tf.Tensor]:
         """All that one forward pass gives: `features`, `projection`, `logits`."""
-        outputs = {"features": self.encoder(images, training=training)}
+        if not self.built:
+            with tf.init_scope():
+                self.build((None, *images.shape[1:]))
+        outputs = {"features": self.features(images, training)}
         if self.projection is not None:
             outputs["projection"] = self.projection(outputs["features"])
         outputs["logits"] = self.classifier(outputs[self.classifier_input])
@@ -136,7 +152,7 @@ class ContrastiveClassifier(keras.Model):
 
     def features(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The encoder's features (N, F)."""
-        return self.encoder(images, training=training)
+        return tf.cast(self.encoder(images, training=training), self._head_dtype)
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The unit vectors (N, D) that the contrastive losses act on."""
@@ -148,6 +164,7 @@ class ContrastiveClassifier(keras.Model):
         optimizer: Any,
         losses: Mapping[str, tuple[float, Any]],
         weight_decay: float = 0.0,
+        adversary: Any = None,
         **kwargs: Any,
     ) -> None:
         """Sets what `fit` minimises.
@@ -156,19 +173,23 @@ class ContrastiveClassifier(keras.Model):
             optimizer: Keras optimizer.
             losses: for each part its weight and its loss from `supcon_tf.losses`.
             weight_decay: L2 on all kernels, added to the gradient.
-            **kwargs: see `keras.Model.compile`.
+            adversary: a `supcon_tf.training.adversary.Adversary`, on whose images the
+                model is then trained; the metric `abnormal` is the share of them that
+                have a lower loss than the noisy image that they were made of.
+            **kwargs: see `keras.Model.compile`. `metrics` are given labels and logits;
+                `loss`, `loss_weights` and `weighted_metrics` are not taken.
 
         Raises:
-            ValueError: for what does not work with more than one replica:
-                `jit_compile`, `steps_per_execution` and an optimizer's
+            ValueError: for a loss or a weight that is none; for a part or a metric
+                that has the name of another; for what does not work with more than one
+                replica: `jit_compile`, `steps_per_execution` and an optimizer's
                 `gradient_accumulation_steps`.
         """
+        dtype = self._head_dtype
+        objective = compiled_objective(losses, weight_decay, adversary, kwargs, dtype)
         super().compile(optimizer=optimizer, **kwargs)
-        self._refuse_what_replicas_cannot()
-        names = ("loss", *losses, "accuracy", "contrastive_accuracy")
-        dtype = self.dtype_policy.variable_dtype
-        means = {name: keras.metrics.Mean(name=name, dtype=dtype) for name in names}
-        self._objective = _Objective(dict(losses), weight_decay, means)
+        refuse_what_replicas_cannot(self)
+        self._objective = objective
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -177,120 +198,116 @@ class ContrastiveClassifier(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self._objective.means.values())
+        means = self._objective.means
+        # Keras' own mean of the loss is float32 under every policy.
+        others = [metric for metric in super().metrics if metric.name not in means]
+        return [*means.values(), *others]
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """One optimisation step on (images, labels).
 
         Images are (N, H, W, C), or (N, V, H, W, C) with V views of each; the labels
         (N,) are repeated for the views. All replicas must hold equally many.
+
+        Raises:
+            ValueError: for labels that are none, sample weights, or if every layer is
+                frozen.
         """
         # Again, since `compile` may have been called outside the strategy's scope.
-        self._refuse_what_replicas_cannot()
-        images, labels = with_views_as_samples(*data)
-        labels = refuse_uneven_replicas(labels)
-        kernels = [v for v in self.trainable_variables if v.name == "kernel"]
-        with tf.GradientTape() as tape:
-            outputs = self.outputs_of(images, training=True)
-            parts = self._part_losses(labels, outputs)
-            objective = self._weighted_sum(parts)
-            if self._objective.weight_decay:
-                # Replicas add their gradients up, but share one set of weights.
-                squares = [tf.nn.l2_loss(tf.convert_to_tensor(k)) for k in kernels]
-                decay = (
-                    self._objective.weight_decay / num_replicas() * tf.add_n(squares)
+        refuse_what_replicas_cannot(self)
+        images, labels, are_labels = self._samples(data)
+        adversary = self._objective.adversary
+        with tf.GradientTape(persistent=adversary is not None) as tape:
+            if adversary is None:
+                outputs = self.outputs_of(images, training=True)
+                views = views_of(labels, self.contrastive_input, outputs)
+            else:
+                pairs = self._objective.compares_pairs
+                views, fell = adversarial_views(
+                    self, adversary, images, labels, tape, pairs
                 )
-                objective += tf.cast(decay, objective.dtype)
+                self._objective.means[ABNORMAL].update_state(fell)
+            losses = self._loss_and_parts(views, are_labels)
+            objective = losses["loss"] + self._weight_decay(losses["loss"].dtype)
             objective = self.optimizer.scale_loss(objective)
         variables = self.trainable_variables
-        gradients = self._overflow_everywhere(tape.gradient(objective, variables))
+        if not variables:
+            raise ValueError(
+                "nothing is left to train: unfreeze the encoder or the classifier. "
+                "Received: no trainable variable"
+            )
+        gradients = tape.gradient(objective, variables)
+        gradients = overflow_everywhere(gradients, self.optimizer)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._update_metrics(labels, outputs, parts)
+        return self._update_metrics(views, losses)
 
-    def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def test_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """Losses and metrics of one batch, without training."""
-        images, labels = with_views_as_samples(*data)
-        labels = refuse_uneven_replicas(labels)
+        images, labels, are_labels = self._samples(data)
         outputs = self.outputs_of(images, training=False)
-        parts = self._part_losses(labels, outputs)
-        return self._update_metrics(labels, outputs, parts)
+        views = views_of(labels, self.contrastive_input, outputs)
+        losses = self._loss_and_parts(views, are_labels)
+        return self._update_metrics(views, losses)
 
-    def _refuse_what_replicas_cannot(self) -> None:
-        if num_replicas() == 1:
-            return
-        # mixed_float16 wraps the optimizer that was given.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        accumulation = getattr(optimizer, "gradient_accumulation_steps", None)
-        settings = {
-            "jit_compile": (self.jit_compile, False),
-            "steps_per_execution": (self.steps_per_execution, 1),
-            "gradient_accumulation_steps": (accumulation, None),
-        }
-        for name, (value, allowed) in settings.items():
-            if (value or allowed) != allowed:
-                raise ValueError(
-                    f"{name} must be {allowed} with more than one replica, where Keras "
-                    f"fails with any other. Received: {name}={value}"
-                )
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.export`, of a model that was never called too."""
+        if self.built:
+            # Keras takes the shape of the images from a call.
+            shape = self.get_build_config()["input_shape"]
+            self(keras.KerasTensor((None, *shape[1:])))
+        super().export(*args, **kwargs)
 
-    def _overflow_everywhere(
-        self, gradients: list[tf.Tensor | None]
-    ) -> list[tf.Tensor | None]:
-        """The gradients, not finite on any replica if they are not on one.
+    def _samples(self, data: tuple) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Images and labels, views as samples, and whether all labels are labels."""
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if labels is None:
+            raise ValueError("labels are needed. Received: images alone")
+        if weights is not None:
+            raise ValueError(
+                "sample_weight and class_weight are not taken: a contrastive loss is a "
+                "property of the whole batch. Received: weights of samples"
+            )
+        labels, are_labels = as_labels(labels, images, self.num_classes)
+        images, labels = with_views_as_samples(images, labels)
+        return images, refuse_uneven_replicas(labels), are_labels
 
-        Keras skips a step that overflows float16, but looks at the gradients before
-        they are added up over the replicas, and at those of a process's first alone.
-        """
-        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        if num_replicas() == 1 or not scaled:
-            return gradients
-        finite = [
-            tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None
-        ]
-        overflows = sum_over_replicas(tf.cast(~tf.reduce_all(finite), tf.float32))
-        added = tf.where(overflows > 0, np.nan, 0.0)
-        return [None if g is None else g + tf.cast(added, g.dtype) for g in gradients]
-
-    def _part_losses(
-        self, labels: tf.Tensor, outputs: dict[str, tf.Tensor]
+    def _loss_and_parts(
+        self, views: Views, are_labels: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """This replica's share of each loss; the shares of all replicas add up."""
-        embeddings = outputs[self.contrastive_input]
+        """This replica's share of the loss and of its parts; those of all add up."""
         batch = None
-        if any(loss.pairwise for _, loss in self._objective.parts.values()):
-            batch = global_batch(embeddings, labels)
-        shares = {}
-        for name, (_, loss) in self._objective.parts.items():
-            if loss.pairwise:
-                terms = loss.terms(labels, embeddings, batch)
-            else:
-                terms = loss.terms(labels, outputs["logits"])
-            shares[name] = tf.add_n([_share(*term) for term in terms])
-        return shares
+        if self._objective.compares_pairs:
+            batch = global_batch(views.embeddings, views.embedding_labels)
+        parts = self._objective.shares(views, batch)
+        loss = self._objective.weighted_sum(parts)
+        # Regularizers and `add_loss`, the same on each replica.
+        for extra in self.losses:
+            loss += tf.cast(tf.reduce_sum(extra), loss.dtype) / num_replicas()
+        losses = {"loss": loss, **parts}
+        return {name: nan_unless(are_labels, x) for name, x in losses.items()}
 
-    def _weighted_sum(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.add_n(
-            [self._objective.parts[name][0] * part for name, part in parts.items()]
-        )
+    def _weight_decay(self, dtype: tf.DType) -> tf.Tensor | float:
+        kernels = [v for v in self.trainable_variables if v.name.endswith("kernel")]
+        if not (self._objective.weight_decay and kernels):
+            return 0.0
+        squares = [tf.nn.l2_loss(tf.cast(kernel, dtype)) for kernel in kernels]
+        # Replicas add their gradients up, but share one set of weights.
+        return self._objective.weight_decay / num_replicas() * tf.add_n(squares)
 
     def _update_metrics(
-        self,
-        labels: tf.Tensor,
-        outputs: dict[str, tf.Tensor],
-        parts: dict[str, tf.Tensor],
+        self, views: Views, losses: dict[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        means, count = self._objective.means, tf.shape(labels)[0]
-        values = {"loss": self._weighted_sum(parts), **parts}
-        for name, share in values.items():
+        means, count = self._objective.means, tf.shape(views.labels)[0]
+        for name, share in losses.items():
             # Keras averages over replicas what adds up over them.
             means[name].update_state(share * num_replicas(), sample_weight=count)
-        correct = tf.argmax(outputs["logits"], axis=1) == labels
+        correct = tf.argmax(views.logits, axis=1) == views.labels
         means["accuracy"].update_state(correct)
         same, has_positive = nearest_has_same_label(
-            outputs[self.contrastive_input], labels
+            views.embeddings, views.embedding_labels
         )
         means["contrastive_accuracy"].update_state(same, has_positive)
-        return {name: mean.result() for name, mean in means.items()}
+        return self.compute_metrics(None, views.labels, views.logits)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -318,26 +335,26 @@ class ContrastiveClassifier(keras.Model):
         return
 
 
-@dataclass(frozen=True)
-class _Objective:
-    """What `compile` was given; no Keras object, so that it isn't saved as state."""
-
-    parts: dict[str, tuple[float, Any]] = field(default_factory=dict)
-    weight_decay: float = 0.0
-    means: dict[str, keras.metrics.Mean] = field(default_factory=dict)
-
-
 def with_views_as_samples(
     images: tf.Tensor, labels: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """(N, V, H, W, C) images as (N * V, H, W, C), with labels (N,) repeated."""
-    labels = tf.cast(tf.reshape(labels, [-1]), tf.int64)
     if images.shape.rank == 5:
         labels = tf.repeat(labels, tf.shape(images)[1])
         images = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], axis=0))
     return images, labels
 
 
-def _share(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    everyone = tf.cast(sum_over_replicas(count), total.dtype)
-    return total / tf.maximum(everyone, 1)
+def _features_shape(encoder: Any, input_shape: Any) -> tuple[None, int]:
+    """The shape of the features, of an encoder that is built at the latest by this."""
+    shape = getattr(encoder, "output_shape", None)
+    if shape is None:
+        features = encoder(keras.KerasTensor((None, *input_shape[1:])))
+        shape = keras.tree.map_structure(lambda tensor: tensor.shape, features)
+    one_input = all(size is None or isinstance(size, int) for size in input_shape)
+    if not (one_input and isinstance(shape, tuple) and len(shape) == 2 and shape[1]):
+        raise ValueError(
+            "the encoder must turn images into features (N, F), with a known F. "
+            f"Received: one from {input_shape} to {shape}"
+        )
+    return shape

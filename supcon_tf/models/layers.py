@@ -11,8 +11,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalisation, computed by the fused kernel where that is possible.
 
     Same weights, same config, same result to rounding; about twice as fast in training
-    on a CPU. Statistics that are synchronised over replicas, float64 and inputs that
-    are not images fall back to Keras' own computation.
+    on a CPU. Statistics that are synchronised over replicas, float64, weights of less
+    than float32 and inputs that are not images fall back to Keras' own computation.
 
     Args: those of `keras.layers.BatchNormalization`.
     """
@@ -47,6 +47,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             inputs.shape.rank == 4
             and self.axis in (-1, 3)
             and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
+            and self.variable_dtype == "float32"
             and not self.renorm
             and not (training and synchronized)
         )

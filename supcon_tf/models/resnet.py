@@ -7,6 +7,7 @@ import numpy as np
 
 from supcon_tf.models.convolution import Conv2D
 from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.models.precision import at_least_float32
 
 BLOCKS_PER_STAGE = (2, 2, 2, 2)
 
@@ -15,8 +16,8 @@ def resnet18(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     width: int = 64,
     stem: str = "small",
-    mean: Sequence[float] | np.ndarray = (0.5, 0.5, 0.5),
-    std: Sequence[float] | np.ndarray = (0.25, 0.25, 0.25),
+    mean: float | Sequence[float] | np.ndarray = 0.5,
+    std: float | Sequence[float] | np.ndarray = 0.25,
     dtype: str | None = None,
     name: str = "resnet18",
 ) -> keras.Model:
@@ -31,8 +32,8 @@ def resnet18(
         width: channels of the first stage; features have `8 * width` dimensions.
         stem: `"small"`, a 3x3 convolution without pooling, or `"imagenet"`, a 7x7
             convolution of stride 2 and 3x3 max-pooling.
-        mean: of each channel, in [0,1] units.
-        std: standard deviation of each channel, above 0.
+        mean: of all channels or of each, in [0,1] units.
+        std: standard deviation of all channels or of each, above 0.
         dtype: Keras dtype policy; the global one if None.
         name: name of the model.
 
@@ -40,7 +41,7 @@ def resnet18(
         A model from (N, H, W, C) to (N, 8 * width).
 
     Raises:
-        ValueError: for an unknown stem.
+        ValueError: for an unknown stem, or a mean or std that does not fit.
 
     Reference:
         He et al. 2016, Deep Residual Learning for Image Recognition (arXiv 1512.03385).
@@ -48,11 +49,15 @@ def resnet18(
     if stem not in ("small", "imagenet"):
         raise ValueError(f"`stem` must be 'small' or 'imagenet'. Received: {stem!r}")
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    images = keras.Input(input_shape, name="images", dtype=policy.variable_dtype)
+    wide = at_least_float32(policy.variable_dtype)
+    images = keras.Input(input_shape, name="images", dtype=wide)
+    deviations = _by_channel("std", std, input_shape)
+    if not min(deviations) > 0:
+        raise ValueError(f"`std` must be above 0. Received: {std}")
     x = keras.layers.Normalization(
-        mean=[float(m) for m in mean],
-        variance=[float(s) ** 2 for s in std],
-        dtype=policy.variable_dtype,
+        mean=_by_channel("mean", mean, input_shape),
+        variance=[s**2 for s in deviations],
+        dtype=wide,
         name="normalization",
     )(images)
     if stem == "small":
@@ -72,10 +77,23 @@ def resnet18(
                 policy,
                 f"stage{stage + 1}_block{block + 1}",
             )
-    x = keras.layers.GlobalAveragePooling2D(
-        dtype=policy.variable_dtype, name="features"
-    )(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype=wide, name="features")(x)
     return keras.Model(images, x, name=name)
+
+
+def _by_channel(
+    name: str, value: float | Sequence[float] | np.ndarray, shape: tuple[int, int, int]
+) -> list[float]:
+    channels = shape[-1]
+    values = [float(v) for v in np.ravel(value)]
+    if np.ndim(value) == 0:
+        return values * channels
+    if len(values) != channels:
+        raise ValueError(
+            f"`{name}` must be one number, or one for each of {channels} channels. "
+            f"Received: {value}"
+        )
+    return values
 
 
 def _block(x, filters, stride, policy, name):  # type: ignore[no-untyped-def]

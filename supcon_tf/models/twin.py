@@ -1,6 +1,7 @@
 """Twins of models: copies that must be the same function, tried where they are made."""
 
 import contextlib
+import inspect
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -48,11 +49,12 @@ def deserialized(config: dict[str, Any], like: keras.Layer) -> Any:
         config: what `serialized` gave, changed or not.
         like: the one that it came from.
     """
-    own = {
-        keras.saving.get_registered_name(kind): kind
-        for kind in map(type, layers_of(like))
-        if not kind.__module__.startswith("keras.")
-    }
+    own = {}
+    for layer in layers_of(like):
+        functions = filter(inspect.isfunction, vars(layer).values())
+        for known in (type(layer), *functions):
+            if not known.__module__.startswith("keras."):
+                own[keras.saving.get_registered_name(known)] = known
     # What runs in this process needs no registration, and is as safe as it was.
     with keras.saving.custom_object_scope(own):
         return keras.saving.deserialize_keras_object(config, safe_mode=False)
@@ -74,7 +76,7 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
                 one.save_assets(folder)
                 other.load_assets(folder)
     # The states of random generators belong to no layer.
-    for variable, value in zip(target.variables, source.variables, strict=True):
+    for variable, value in zip(_seeds(target), _seeds(source), strict=True):
         variable.assign(value.numpy())
 
 
@@ -115,7 +117,8 @@ def refuse_another_function(
 
 def reason_of(error: Exception) -> str:
     """The line of an error that says what happened; Keras begins with much else."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error).partition("Arguments received by")[0].strip()
+    lines = text.splitlines() or [type(error).__name__]
     return lines[-1].strip()[:300]
 
 
@@ -123,6 +126,11 @@ def layers_of(layer: keras.Layer) -> list[keras.Layer]:
     """A layer or model and all within it, in an order that its twin's have too."""
     # Keras lists the layers of models publicly, but not those of layers.
     return layer._flatten_layers()
+
+
+def _seeds(layer: keras.Layer) -> list[keras.Variable]:
+    # A compiled model has the variables of its metrics, too.
+    return [v for v in layer.variables if v.name == "seed_generator_state"]
 
 
 def _outputs(model: keras.Model, inputs: Any) -> list[np.ndarray]:
@@ -139,7 +147,8 @@ def _difference(wanted: list[np.ndarray], found: list[np.ndarray]) -> float:
     for one, other in zip(wanted, found, strict=True):
         # What is not a number in both is no difference.
         same = (one == other) | (np.isnan(one) & np.isnan(other))
-        gap = np.where(same, 0, one - other).reshape(len(one), -1)
+        with np.errstate(invalid="ignore"):
+            gap = np.where(same, 0, one - other).reshape(len(one), -1)
         size = np.linalg.norm(one.reshape(len(one), -1), axis=1)
         share = np.linalg.norm(gap, axis=1) / np.maximum(size, _SMALLEST)
         worst = max(worst, float(np.nan_to_num(share, nan=np.inf).max()))

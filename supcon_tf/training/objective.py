@@ -1,13 +1,14 @@
-"""From a config to the losses of a stage."""
+"""From a config to what a stage minimises: its losses and its adversary."""
 
-from supcon_tf.config import LossConfig, StageConfig
+from supcon_tf.config import AdversaryConfig, LossConfig, StageConfig
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
 from supcon_tf.losses.base import BatchLoss
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
+from supcon_tf.training.adversary import Adversary
 
 
 def losses_for(
@@ -15,7 +16,7 @@ def losses_for(
 ) -> dict[str, tuple[float, BatchLoss]]:
     """Weight and loss of each part that the stage gives a weight."""
     losses = {
-        "cross_entropy": CrossEntropyLoss(),
+        "cross_entropy": CrossEntropyLoss(stage.label_smoothing),
         "supcon": SupervisedContrastiveLoss(
             constants.temperature, variant=constants.supcon_variant
         ),
@@ -25,3 +26,18 @@ def losses_for(
         "hinge": MulticlassHingeLoss(constants.hinge_margin),
     }
     return {part: (weight, losses[part]) for part, weight in stage.loss_weights.items()}
+
+
+def adversary_for(
+    stage: StageConfig, constants: AdversaryConfig, seed: tuple[int, int]
+) -> Adversary | None:
+    """The attack that the stage trains against, if it has one."""
+    if stage.adversary == "none":
+        return None
+    return Adversary(
+        stage.adversary,
+        epsilon=constants.adversary_epsilon / 255,
+        steps=constants.adversary_steps,
+        contrastive_views=stage.contrastive_views,
+        seed=seed,
+    )

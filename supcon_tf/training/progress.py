@@ -126,6 +126,8 @@ class Progress:
         )
         if "val_accuracy" in line:
             text += f", validation {line['val_accuracy']:.1%}"
+        if "robust_accuracy" in line:
+            text += f", under PGD {line['robust_accuracy']:.1%}"
         if line["images_per_second"] is None:
             return text
         text += f", {line['images_per_second']:.0f} images/s"

@@ -1,148 +1,290 @@
 """One stage of training, from its config to its finished model."""
 
-import dataclasses
-import math
-import sys
-from collections.abc import Mapping
+import contextlib
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData
 from supcon_tf.data.pipeline import Batches
-from supcon_tf.errors import RunError
 from supcon_tf.files import publish, temporary_beside
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.run_folder import RunFolder
+from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
-from supcon_tf.training.objective import losses_for
+from supcon_tf.training.health import (
+    refuse_nonfinite,
+    warn_of_collapse,
+    warn_of_divergence,
+)
+from supcon_tf.training.objective import adversary_for, losses_for
 from supcon_tf.training.progress import Progress
-from supcon_tf.training.schedules import WarmupSchedule, schedule_for
+from supcon_tf.training.schedules import schedule_for
+from supcon_tf.training.selection import BestEpoch, robust_accuracy
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
 from supcon_tf.workers import Workers
 
-# Cross-entropy over that of guessing that no run on its way comes to in an epoch.
-DIVERGED = 1.5
 
+class StageTrainer:
+    """Trains a model as one stage of a run says; goes on where it was stopped.
 
-def train_stage(
-    name: str,
-    config: Config,
-    model: ContrastiveClassifier,
-    data: ImageData,
-    folder: RunFolder,
-    workers: Workers,
-    stop: StopSignal,
-    projector: SnapshotWriter | None = None,
-) -> None:
-    """Trains `model` as the stage says and saves it; goes on where it was stopped.
+    Args:
+        name: of the stage.
+        config: of the run.
+        model: as the stage before has left it; the stage's own model afterwards.
+        data: of the run.
+        folder: of the run; the chief alone reads and writes it.
+        workers: all processes of the run.
+        stop: whether the run was asked to stop.
+        projector: takes snapshots of the embeddings, on the chief.
 
     Raises:
-        RunError: if a loss or a weight is no longer finite.
-        UserError: if the data doesn't give a batch.
+        RunError: if no checkpoint can be used.
+        UserError: if the data doesn't give a batch, or holds no validation images
+            though an adversary needs them.
     """
-    stage = getattr(config, name)
-    batches = Batches(
-        data.train,
-        batch_size=config.batch_size,
-        augmentation=stage.augmentation,
-        views=stage.views,
-        classes_per_batch=config.classes_per_batch,
-        seed=config.seed,
-        stage=name,
-    )
-    steps = batches.steps_per_epoch
-    schedule = schedule_for(config, name, steps)
-    variables = _prepare(name, config, model, schedule, workers.strategy)
-    checkpoints = Checkpoints(
-        folder.stage(name), run_identity(config, data), stage.epochs, steps
-    )
-    state = TrainingState(variables, checkpoints, workers)
-    position = state.restore()
-    if position > Position():
-        print(f"{name}: going on after epoch {position.epoch}, step {position.step}")
-    # The folder is the chief's: the others report nothing.
-    reporters: list[Progress] = []
-    if workers.is_chief:
-        progress = Progress(
-            name,
-            stage.epochs,
-            steps,
-            model.loss_weights,
-            config.batch_size,
-            folder,
-            0 if name == "pretrain" else config.pretrain.epochs * steps,
-            config.log_format,
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        model: ContrastiveClassifier,
+        data: ImageData,
+        folder: RunFolder,
+        workers: Workers,
+        stop: StopSignal,
+        projector: SnapshotWriter | None = None,
+    ) -> None:
+        self.name, self.config, self.model, self.data = name, config, model, data
+        self.folder, self.workers, self.stop = folder, workers, stop
+        self.projector = projector
+        self.settings: StageConfig = getattr(config, name)
+        self.batches = Batches(
+            data.train,
+            batch_size=config.batch_size,
+            augmentation=self.settings.augmentation,
+            views=self.settings.views,
+            classes_per_batch=config.classes_per_batch,
+            seed=config.seed,
+            stage=name,
         )
-        progress.go_on(position.epoch)
-        reporters.append(progress)
-    step = training_step(model, workers)
-    held_out = data.validation if workers.is_chief else None
-    validate = validation(model, held_out, config.batch_size)
-    rows = workers.rows(config.batch_size)
+        self.steps = self.batches.steps_per_epoch
+        self.schedule = schedule_for(config, name, self.steps)
+        self.average: WeightAverage | None = None
+        self.best: BestEpoch | None = None
+        variables = self._prepare()
+        self.state = TrainingState(
+            variables,
+            Checkpoints(
+                folder.stage(name),
+                run_identity(config, data),
+                self.settings.epochs,
+                self.steps,
+            ),
+            workers,
+        )
+        self.step = training_step(model, workers, self.average)
+        held_out = data.validation if workers.is_chief else None
+        self.validate = validation(model, held_out, config.batch_size)
+        self.judge: Callable[[Callable[[], None]], float] | None = None
+        if self.best is not None and held_out is not None:
+            self.judge = robust_accuracy(
+                model,
+                held_out,
+                config.adversary.adversary_epsilon / 255,
+                config.data.split_seed,
+            )
+        self.position = self.state.restore()
+        # The folder is the chief's: the others report nothing.
+        self.reporters = [self._progress()] if workers.is_chief else []
 
-    def leave() -> None:
-        state.save(position)
-        stop.leave()
+    def run(self) -> None:
+        """Trains what is left of the stage and writes its model.
 
-    def leave_validation() -> None:
-        # Of many workers the chief alone is here, and saving takes all of them.
-        if workers.count == 1 and stop.requested:
-            leave()
+        Raises:
+            RunError: if a loss or a weight is no longer finite, or can't be saved.
+        """
+        if self.position > Position():
+            print(
+                f"{self.name}: going on after epoch {self.position.epoch}, "
+                f"step {self.position.step}"
+            )
+        while self.position.epoch < self.settings.epochs and not self._collapsed():
+            self._run_epoch()
+        self._take_result()
+        if self.projector is not None:
+            self._snapshot(self.name)
+        if self.workers.is_chief:
+            save_model(self.model, self.folder.stage_model_file(self.name))
 
-    while position.epoch < stage.epochs:
-        metrics: dict[str, float] = {}
-        for reporter in reporters:
-            reporter.begin_epoch(position.step)
-        for batch in batches.epoch(position.epoch, position.step, rows):
-            metrics, stopping = step(batch, stop.requested)
-            _refuse_nonfinite(name, position, metrics, model.loss_weights, checkpoints)
-            position = dataclasses.replace(position, step=position.step + 1)
-            for reporter in reporters:
-                reporter.step(position.step, metrics)
-            # Alone, a run need not wait for a step in which all hear of it.
-            if stopping or (workers.count == 1 and stop.requested):
-                leave()
-            if _wants_checkpoint(config, position, steps):
-                state.save(position)
-        for reporter in reporters:
-            reporter.stop_clock()
-        # A resume may find the epoch without a step left.
-        metrics = metrics or {m.name: float(m.result()) for m in model.metrics}
-        metrics |= validate(leave_validation)
-        position = Position(position.epoch + 1)
-        rate = float(schedule(position.epoch * steps - 1))
+    def _run_epoch(self) -> None:
+        metrics = self._train_epoch()
+        try:
+            with self._result_in_place():
+                metrics |= self._judge_epoch()
+        except _Stopping:
+            self._leave()
+        rate = float(self.schedule(self.position.epoch * self.steps - 1))
         # Written before the checkpoint, since a resume drops a line that is too much,
         # and printed after it: a closed pipe must not cost the epoch.
-        for reporter in reporters:
-            reporter.end_epoch(position.epoch, metrics, rate)
-        for metric in model.metrics:
+        for reporter in self.reporters:
+            reporter.end_epoch(self.position.epoch, metrics, rate)
+        for metric in self.model.metrics:
             metric.reset_state()
-        # Before the checkpoint, so that a resume doesn't leave the snapshot out.
-        if projector is not None and _wants_snapshot(config, stage, position.epoch):
-            digits = len(str(stage.epochs))
-            projector.write(
-                f"{name}-epoch{position.epoch:0{digits}d}",
-                classifier_trained=config.classifier_trained(name),
-            )
-        state.save(position)
-        for reporter in reporters:
+        self.state.save(self.position)
+        for reporter in self.reporters:
             reporter.print_epoch()
-        if workers.is_chief:
-            _warn_of_divergence(name, position, metrics, data.num_classes)
-        if workers.any_says(stop.requested):
-            stop.leave()
-    if projector is not None:
-        projector.write(name, classifier_trained=config.classifier_trained(name))
-    if workers.is_chief:
-        save_model(model, folder.stage_model_file(name))
+        if self.workers.is_chief:
+            warn_of_divergence(
+                self.name, self.position.epoch, metrics, self.data.num_classes
+            )
+        if self.workers.any_says(self.stop.requested):
+            self.stop.leave()
+
+    def _train_epoch(self) -> dict[str, float]:
+        """The steps that are left of this epoch; its metrics."""
+        metrics: dict[str, float] = {}
+        rows = self.workers.rows(self.config.batch_size)
+        alone = self.workers.count == 1
+        for reporter in self.reporters:
+            reporter.begin_epoch(self.position.step)
+        for batch in self.batches.epoch(self.position.epoch, self.position.step, rows):
+            metrics, stopping = self.step(batch, self.stop.requested)
+            refuse_nonfinite(
+                self.name,
+                self.position,
+                metrics,
+                self.model.loss_weights,
+                self.folder.stage(self.name),
+            )
+            self.position = Position(self.position.epoch, self.position.step + 1)
+            for reporter in self.reporters:
+                reporter.step(self.position.step, metrics)
+            # Alone, a run need not wait for a step in which all hear of it.
+            if stopping or (alone and self.stop.requested):
+                self._leave()
+            if self._wants_checkpoint():
+                self.state.save(self.position)
+        for reporter in self.reporters:
+            reporter.stop_clock()
+        # A resume may find the epoch without a step left.
+        return metrics or {m.name: float(m.result()) for m in self.model.metrics}
+
+    def _judge_epoch(self) -> dict[str, float]:
+        """What held-out images say of the epoch, which is over then."""
+
+        def stop_between_batches() -> None:
+            # Of many workers the chief alone is here, and saving takes all of them.
+            if self.workers.count == 1 and self.stop.requested:
+                raise _Stopping
+
+        found = self.validate(stop_between_batches)
+        epoch = self.position.epoch + 1
+        if self.best is not None and self.judge is not None:
+            accuracy = self.judge(stop_between_batches)
+            found["robust_accuracy"] = accuracy
+            self.best.record(epoch, accuracy)
+        self.position = Position(epoch)
+        # Before the checkpoint, so that a resume doesn't leave the snapshot out.
+        if self.projector is not None and self._wants_snapshot():
+            digits = len(str(self.settings.epochs))
+            self._snapshot(f"{self.name}-epoch{epoch:0{digits}d}")
+        return found
+
+    def _collapsed(self) -> bool:
+        """Whether the last epoch has lost its robustness; says so."""
+        best = self.best
+        collapsed = best is not None and self.workers.is_chief and best.collapsed
+        if collapsed and best is not None:
+            warn_of_collapse(self.name, self.position.epoch, best)
+        return bool(self.workers.chief_says(collapsed))
+
+    def _take_result(self) -> None:
+        """Gives the model the weights that the stage ends with."""
+        if self.best is not None:
+            if self.workers.is_chief and self.best.epoch:
+                self.best.restore()
+            self.workers.share(self.model.variables)
+        elif self.average is not None:
+            self.average.adopt()
+
+    def _result_in_place(self) -> contextlib.AbstractContextManager:
+        """Within it the model is what the stage would end with now."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
+
+    def _leave(self) -> None:
+        self.state.save(self.position)
+        self.stop.leave()
+
+    def _snapshot(self, label: str) -> None:
+        if self.projector is not None:
+            trained = self.config.classifier_trained(self.name)
+            self.projector.write(label, classifier_trained=trained)
+
+    def _progress(self) -> Progress:
+        before = 0 if self.name == "pretrain" else self.config.pretrain.epochs
+        progress = Progress(
+            self.name,
+            self.settings.epochs,
+            self.steps,
+            self.model.loss_weights,
+            self.config.batch_size,
+            self.folder,
+            before * self.steps,
+            self.config.log_format,
+        )
+        progress.go_on(self.position.epoch)
+        return progress
+
+    def _prepare(self) -> list[keras.Variable]:
+        """Compiles the model for the stage; returns all that changes in training."""
+        config, stage, model = self.config, self.settings, self.model
+        model.encoder.trainable = not stage.freeze_encoder
+        seed = (config.seed, zlib.crc32(self.name.encode()))
+        with self.workers.strategy.scope():
+            optimizer = keras.optimizers.SGD(
+                self.schedule, momentum=config.momentum, nesterov=config.momentum > 0
+            )
+            model.compile(
+                optimizer,
+                losses_for(stage, config.loss),
+                weight_decay=config.weight_decay,
+                adversary=adversary_for(stage, config.adversary, seed),
+            )
+            # Not always the optimizer given: mixed_float16 wraps it to scale the loss.
+            model.optimizer.build(model.trainable_variables)
+            variables = [*model.variables, *model.optimizer.variables]
+            variables += [v for metric in model.metrics for v in metric.variables]
+            variables = list({id(v): v for v in variables}.values())
+            if config.ema_decay:
+                self.average = WeightAverage(model.variables, config.ema_decay)
+                variables += self.average.variables
+            if stage.adversary != "none":
+                self.best = BestEpoch(model.variables)
+                variables += self.best.variables
+        return variables
+
+    def _wants_snapshot(self) -> bool:
+        every, epoch = self.config.projector.projector_every, self.position.epoch
+        # The end of the stage has a snapshot of its own.
+        return bool(every) and epoch % every == 0 and epoch < self.settings.epochs
+
+    def _wants_checkpoint(self) -> bool:
+        every, step = self.config.checkpoint_steps, self.position.step
+        # The end of the epoch has a checkpoint of its own.
+        return bool(every) and step % every == 0 and step < self.steps
+
+
+class _Stopping(Exception):
+    """The run was asked to stop while held-out images were looked at."""
 
 
 def run_identity(config: Config, data: ImageData) -> dict[str, Any]:
@@ -157,71 +299,3 @@ def save_model(model: ContrastiveClassifier, path: Path) -> None:
     with temporary_beside(path) as temporary:
         in_full_precision(model).save(temporary)
         publish(temporary, path)
-
-
-def _prepare(
-    name: str,
-    config: Config,
-    model: ContrastiveClassifier,
-    schedule: WarmupSchedule,
-    strategy: tf.distribute.Strategy,
-) -> list[keras.Variable]:
-    """Compiles the model for a stage; returns all that changes while it trains."""
-    stage = getattr(config, name)
-    model.encoder.trainable = not stage.freeze_encoder
-    with strategy.scope():
-        optimizer = keras.optimizers.SGD(
-            schedule, momentum=config.momentum, nesterov=config.momentum > 0
-        )
-        model.compile(
-            optimizer, losses_for(stage, config.loss), weight_decay=config.weight_decay
-        )
-        # Not always the optimizer given: mixed_float16 wraps it to scale the loss.
-        model.optimizer.build(model.trainable_variables)
-    variables = [*model.variables, *model.optimizer.variables]
-    variables += [v for metric in model.metrics for v in metric.variables]
-    return list({id(v): v for v in variables}.values())
-
-
-def _wants_snapshot(config: Config, stage: StageConfig, epoch: int) -> bool:
-    every = config.projector.projector_every
-    # The end of the stage has a snapshot of its own.
-    return bool(every) and epoch % every == 0 and epoch < stage.epochs
-
-
-def _wants_checkpoint(config: Config, position: Position, steps: int) -> bool:
-    every = config.checkpoint_steps
-    # The end of the epoch has a checkpoint of its own.
-    return bool(every) and position.step % every == 0 and position.step < steps
-
-
-def _warn_of_divergence(
-    name: str, position: Position, metrics: Mapping[str, float], num_classes: int
-) -> None:
-    """Says so when an epoch ends worse than it could have begun."""
-    guessing = math.log(num_classes)
-    found = metrics.get("cross_entropy", 0.0)
-    if found > DIVERGED * guessing:
-        print(
-            f"warning: {name} diverges: cross-entropy is {found:.3g} in epoch "
-            f"{position.epoch}, where guessing has {guessing:.3g}; a lower "
-            f"--{name}_learning_rate or a longer --{name}_warmup_epochs may help",
-            file=sys.stderr,
-        )
-
-
-def _refuse_nonfinite(
-    name: str,
-    position: Position,
-    metrics: Mapping[str, float],
-    weights: Mapping[str, float],
-    checkpoints: Checkpoints,
-) -> None:
-    broken = [part for part in weights if not math.isfinite(metrics[part])]
-    if broken:
-        raise RunError(
-            f"the {' and '.join(broken)} loss of {name} is no longer finite in epoch "
-            f"{position.epoch + 1}, step {position.step + 1}: a lower "
-            f"--{name}_learning_rate or --{name}_{broken[0]}_weight may help. "
-            f"The last good checkpoint stays in {checkpoints.directory}"
-        )

@@ -10,16 +10,20 @@ from supcon_tf.data import Split
 from supcon_tf.data.pipeline import evaluation_batches
 from supcon_tf.distribution import sum_over_replicas
 from supcon_tf.models import ContrastiveClassifier
+from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.workers import Workers
 
 
 def training_step(
-    model: ContrastiveClassifier, workers: Workers
+    model: ContrastiveClassifier,
+    workers: Workers,
+    average: WeightAverage | None = None,
 ) -> Callable[[tuple[tf.Tensor, tf.Tensor], bool], tuple[dict[str, float], bool]]:
     """A function that trains on this worker's rows of one global batch.
 
     It returns the metrics so far, over all workers, and whether any worker was asked
-    (its second argument) to stop: all must stop after the same step.
+    (its second argument) to stop: all must stop after the same step. After each step
+    `average` takes the new weights in.
     """
     strategy = workers.strategy
     local = strategy.num_replicas_in_sync // workers.count
@@ -32,6 +36,8 @@ def training_step(
     @tf.function(reduce_retracing=True)
     def step(batch: Any, stop: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         stops = strategy.run(on_replica, args=(batch, stop))
+        if average is not None:
+            average.update()
         metrics = {metric.name: metric.result() for metric in model.metrics}
         return metrics, strategy.experimental_local_results(stops)[0]
 

@@ -16,7 +16,7 @@ from supcon_tf.history import pretrained_file, record_origin
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.build import build_classifier, check_same_weights
 from supcon_tf.run_folder import RunFolder
-from supcon_tf.training.stage import train_stage
+from supcon_tf.training.stage import StageTrainer
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.visualization.projector import SnapshotWriter
 from supcon_tf.workers import Workers
@@ -62,7 +62,9 @@ def train(
                 workers.on_chief(partial(_resume_from, stage_model, model))
                 workers.share(model.variables)
             else:
-                train_stage(name, config, model, data, folder, workers, stop, projector)
+                StageTrainer(
+                    name, config, model, data, folder, workers, stop, projector
+                ).run()
         if workers.is_chief:
             with temporary_beside(folder.model_file) as temporary:
                 shutil.copyfile(folder.stage_model_file(stages[-1]), temporary)
@@ -74,6 +76,7 @@ def _first_model(
 ) -> ContrastiveClassifier:
     """The model before its first step, on every worker."""
     refuse_batches(data.train, config.batch_size, config.classes_per_batch)
+    _refuse_unguarded_adversary(config, data)
     mean, std = data.channel_statistics()
     # A channel that never changes would be divided by 0; one grey level is less still.
     std = np.maximum(std, 1 / 255)
@@ -98,6 +101,16 @@ def _first_model(
         )
         workers.share(model.variables)
     return model
+
+
+def _refuse_unguarded_adversary(config: Config, data: ImageData) -> None:
+    for name, stage in config.stages():
+        if stage.adversary != "none" and data.validation is None:
+            raise UserError(
+                f"--{name}_adversary needs validation images, which tell when it "
+                "overfits: --validation_share must be above 0. "
+                f"Received: {config.data.validation_share:g}"
+            )
 
 
 def _resume_from(finished: Path, model: ContrastiveClassifier) -> None:

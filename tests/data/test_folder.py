@@ -169,3 +169,22 @@ def test_hidden_files_and_folders_are_ignored(image_folder):
     (image_folder / "train" / ".cache").mkdir()
     (image_folder / "train" / "cat" / "._1.png").write_bytes(b"resource fork")
     assert load(config(image_folder)).num_classes == 2
+
+
+def test_a_run_of_an_earlier_version_goes_on_without_a_validation_folder(
+    image_folder, save_image
+):
+    for name in ("cat", "dog"):
+        save_image(image_folder / "val" / name / "a.png")
+    new, old = (load(config(image_folder), by) for by in ("name", "order"))
+    assert files_of(new, "validation") == {"val/cat/a.png", "val/dog/a.png"}
+    assert "train/cat/2.png" in files_of(old, "validation")
+    assert "ignored: 2 validation images, as when the run was begun" in old.notes
+
+
+def test_what_could_not_be_decoded_is_in_no_fingerprint(image_folder):
+    (image_folder / "train" / "cat" / "5.png").write_bytes(b"")
+    data = load(config(image_folder, skip_bad_images=True))
+    names = set.union(*(files_of(data, s) for s in ("train", "validation", "test")))
+    assert len(names) == 19
+    assert "train/cat/5.png" not in names

@@ -59,6 +59,11 @@ class ToyAlpha(_Toy):
     SHAPE = (8, 8, 4)
     SPLITS = ("train",)
 
+    def example(self, index):
+        example = super().example(index)
+        example["image"][..., 3] = 255
+        return example
+
 
 class ToyToGuess(_Toy):
     """The labels of the test images are kept from everybody."""
@@ -142,7 +147,7 @@ def test_grayscale_is_shown_as_rgb_and_validation_stands_in_for_test(toys):
     assert_pixels_match_labels(data.train)
 
 
-def test_alpha_is_dropped_and_test_held_out_where_there_is_none(toys):
+def test_alpha_is_shown_as_rgb_and_test_held_out_where_there_is_none(toys):
     data = load(config("toy_alpha", toys, test_share=0.2))
     assert data.image_shape == (8, 8, 3)
     assert len(data.test) == 6

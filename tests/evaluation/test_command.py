@@ -19,7 +19,9 @@ from supcon_tf.data import load
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.__main__ import main
 from supcon_tf.evaluation.command import parse_request
+from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.robustness import refuse_impossible_attacks
+from supcon_tf.evaluation.run import _journal
 from supcon_tf.flags import run_command
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
@@ -51,7 +53,7 @@ def trained(tmp_path_factory, data):
     """A run folder as train.py leaves it, without an evaluation."""
     keras.utils.set_random_seed(0)
     folder = RunFolder(tmp_path_factory.mktemp("trained") / "run")
-    folder.begin(CONFIG)
+    folder.begin(CONFIG, data.fingerprint)
     model = build_classifier(
         CONFIG.model, data.image_shape, data.class_names, *data.channel_statistics()
     )
@@ -378,6 +380,22 @@ def test_a_larger_evaluation_replaces_and_the_smaller_one_then_does_not(
     assert "[flags.txt](flags.txt)" in (run_dir / "report.md").read_text()
     assert "--attacks lacks noise" in refused(word, *QUICK)
     assert (run_dir / "config.json").read_text() == CONFIG.to_json()
+    # What the run was trained with asks for less, and all of that is there.
+    asked = dataclasses.replace(CONFIG.evaluation, epsilons=(8.0,), checks_limit=0)
+    for settings, covered in (
+        ({}, True),
+        ({"attacks": ("noise", "fgsm")}, True),
+        ({"pgd_steps": 3}, True),
+        ({"attacks": ("pgd",)}, False),
+        ({"epsilons": (4.0, 8.0)}, False),
+        ({"checks_limit": 1}, False),
+        ({"split": "validation"}, False),
+        ({"norm": "l2"}, False),
+        ({"transfer_from": "elsewhere"}, False),
+    ):
+        assert covers(result, dataclasses.replace(asked, **settings), 40) == covered
+    assert not covers(result, asked, 41)
+    assert not covers({**result, "settings": None}, EvaluationConfig(), 40)
 
 
 def test_data_that_has_shrunk_does_not_replace_an_evaluation(refused, evaluated):
@@ -407,12 +425,35 @@ def test_a_transfer_source_of_other_images_is_refused(refused, run_dir, tmp_path
     assert "(28, 28, 1)" in error
 
 
-def test_a_run_that_meets_other_data_is_refused(refused, run_dir):
+def test_a_run_that_meets_other_data_is_refused(refused, answer, run_dir):
     config = json.loads((run_dir / "config.json").read_text())
     config["data"]["image_size"] = 20
     (run_dir / "config.json").write_text(json.dumps(config))
     error = refused(f"--run_dir={run_dir}", command=main)
+    assert f"the images are not those of the run in {run_dir}: train, " in error
+    # Of a run of an earlier version only what its model says is known.
+    (run_dir / "data.json").unlink()
+    code, _, error = answer(f"--run_dir={run_dir}")
+    assert code == 2
+    note, error = error.splitlines()
+    assert note.startswith(f"note: {run_dir} has no data.json")
     assert "must take images of digits, (20, 20, 3)" in error
+
+
+def test_kept_parts_are_those_of_the_same_images(run_dir, tmp_path, data):
+    def parts(data, data_dir=""):
+        moved = dataclasses.replace(CONFIG.data, data_dir=data_dir)
+        config = dataclasses.replace(CONFIG, data=moved)
+        folder = RunFolder(tmp_path / "out")
+        return _journal(folder, config, data, {"final": run_dir / "model.keras"})
+
+    parts(data).part("clean", lambda: {"x": 1})
+    never = pytest.fail
+    assert int(parts(data, "elsewhere").part("clean", never)["x"]) == 1
+    other = dataclasses.replace(
+        data, fingerprint=dataclasses.replace(data.fingerprint, class_names=("a",))
+    )
+    assert int(parts(other).part("clean", lambda: {"x": 2})["x"]) == 2
 
 
 def test_attacks_that_cannot_be_made_are_refused_before_any_is_run():

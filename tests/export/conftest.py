@@ -33,7 +33,7 @@ def run_dir(tmp_path_factory, digits):
     keras.utils.set_random_seed(0)
     config = Config.from_flag_values({"dataset": "digits", "width": 8})
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "digits")
-    folder.begin(config)
+    folder.begin(config, digits.fingerprint)
     mean, std = digits.channel_statistics()
     model = build_classifier(
         config.model, digits.image_shape, digits.class_names, mean, std

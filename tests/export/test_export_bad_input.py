@@ -100,6 +100,23 @@ def test_evaluation_that_cannot_be_read_is_refused(broken):
     assert "robustness.json can't be read" in refused(broken)
 
 
+def test_run_of_other_images_is_refused(broken):
+    text = (broken / "data.json").read_text()
+    (broken / "data.json").write_text(text.replace('"sha256": "', '"sha256": "0'))
+    message = refused(broken)
+    assert message.startswith(f"the images are not those of the run in {broken}: ")
+
+
+def test_images_that_lie_elsewhere_are_looked_for_there(broken, monkeypatch):
+    def looked_for(config, held_out_by):
+        raise UserError(f"{config.data_dir}, held out by {held_out_by}")
+
+    monkeypatch.setattr("export.run.load", looked_for)
+    assert refused(broken, data_dir="elsewhere") == "elsewhere, held out by name"
+    (broken / "data.json").unlink()
+    assert refused(broken, data_dir="elsewhere") == "elsewhere, held out by order"
+
+
 def test_taken_version_is_refused(run_dir, folded):
     with pytest.raises(UserError, match="--model_version must be new"):
         export_run(

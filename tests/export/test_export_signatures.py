@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from supcon_tf.data.orientation import TURNS
 from supcon_tf.models import load_model
 
 
@@ -23,6 +24,12 @@ def png(image, mode="RGB", kind="png"):
         picture.putpalette([level for level in range(256) for _ in "rgb"])
     file = io.BytesIO()
     picture.convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+def deep_png():
+    file = io.BytesIO()
+    Image.fromarray(np.full((9, 9), 1000, np.uint16)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -66,6 +73,23 @@ def test_encoded_images_of_every_kind_are_classified_as_their_pixels(served, dig
     np.testing.assert_allclose(logits, np.repeat(wanted, 4, axis=0), atol=1e-4)
 
 
+def test_photo_of_a_turned_camera_is_classified_upright(served, digits):
+    images, exif = [], Image.Exif()
+    for image, value in zip(digits.test.images[:8], range(1, 9), strict=True):
+        exif[0x0112] = value
+        file = io.BytesIO()
+        # Turned by its inverse, as such a camera stores it.
+        turn = {**TURNS, 6: TURNS[8], 8: TURNS[6]}.get(value)
+        stored = Image.fromarray(image)
+        stored = stored if turn is None else stored.transpose(turn)
+        stored.save(file, "PNG", exif=exif)
+        images.append(file.getvalue())
+    answer = served["classify_encoded"](tf.constant(images))["logits"].numpy()
+    upright = tf.constant(digits.test.images[:8])
+    wanted = served["classify_uint8"](upright)["logits"].numpy()
+    np.testing.assert_allclose(answer, wanted, atol=1e-4)
+
+
 def test_encoded_images_of_other_sizes_are_resized(served, digits):
     image = digits.test.images[0]
     large = np.asarray(Image.fromarray(image).resize((97, 64)))
@@ -93,8 +117,9 @@ def test_embeddings_have_unit_length(served, digits):
             r"must be finite and in \[0,1\]",
         ),
         ("classify", np.full((1, 32, 32, 3), np.nan, "f"), "must be finite"),
-        ("classify_encoded", [b"no image"], "Unknown image file format"),
-        ("classify_encoded", [b""], "Input is empty"),
+        ("classify_encoded", [b"no image"], "must be a JPEG, PNG, GIF"),
+        ("classify_encoded", [b""], "must be a JPEG, PNG, GIF"),
+        ("classify_encoded", [deep_png()], "at most 8 bits a channel"),
         ("classify_encoded", [png(np.zeros((9, 9, 3), "B"))[:60]], "PNG"),
     ],
 )

@@ -12,7 +12,7 @@ from export.archive import write_saved_model
 from export.run import export_run
 from export.verification import PROCESS, verify
 from supcon_tf.errors import RunError
-from supcon_tf.models import load_model
+from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.folding import fold_batch_norm
 
 
@@ -87,3 +87,17 @@ def test_failed_verification_publishes_nothing(settings, tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"not published.*--nofold_batch_norm"):
         export_run(wanted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_in_reduced_precision_is_exported_in_float32():
+    """Its own policy, which the classifier's does not show."""
+    from export.run import _as_float32
+
+    encoder = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Flatten(dtype="mixed_float16")]
+    )
+    model = ContrastiveClassifier(encoder, 2)
+    assert model.dtype_policy.name == "float32"
+    exported = _as_float32(model)
+    assert exported.encoder.layers[-1].compute_dtype == "float32"
+    assert _as_float32(exported) is exported

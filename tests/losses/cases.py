@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
@@ -37,8 +38,13 @@ HINGE = [
     )
     for variant in ("max", "sum")
 ]
+CROSS_ENTROPY = [
+    pytest.param(CrossEntropyLoss(), oracles.cross_entropy, id="cross_entropy")
+]
 
-all_losses = pytest.mark.parametrize(("loss", "oracle"), SUPCON + MARGIN + HINGE)
+all_losses = pytest.mark.parametrize(
+    ("loss", "oracle"), SUPCON + MARGIN + HINGE + CROSS_ENTROPY
+)
 pairwise_losses = pytest.mark.parametrize(("loss", "oracle"), SUPCON + MARGIN)
 
 # Three classes with several samples, two with one; also valid for five logits.

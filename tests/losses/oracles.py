@@ -52,6 +52,15 @@ def multiclass_hinge(labels, logits, margin, variant="max"):
     return np.mean(losses)
 
 
+def cross_entropy(labels, logits):
+    """Of the softmax of each row, averaged over the rows."""
+    losses = [
+        math.log(sum(math.exp(logit) for logit in row)) - row[label]
+        for label, row in zip(labels, np.asarray(logits, np.float64), strict=True)
+    ]
+    return np.mean(losses)
+
+
 def numerical_gradient(function, point, step=1e-6):
     """Central differences of a scalar function, one coordinate after another."""
     gradient = np.zeros_like(point)

@@ -58,16 +58,51 @@ def test_gradient_equals_central_differences_of_the_slow_loop(loss, oracle):
 
 
 @all_losses
-def test_loss_is_the_same_compiled_by_xla_and_with_any_batch_size(loss, oracle):
+def test_loss_is_the_same_compiled_by_xla_and_with_any_shape(loss, oracle):
     # Keras compiles with XLA by default where there is a GPU.
-    expected = value_and_gradient(loss, LABELS, random_outputs())
+    labels, outputs = tf.constant(LABELS, tf.float64), tf.constant(random_outputs())
+    expected = value_and_gradient(loss, labels, outputs)
     compiled = tf.function(jit_compile=True)(lambda y, z: _traced(loss, y, z))
-    unknown = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 5], tf.float64)]
+    unknown = [tf.TensorSpec([None], tf.float64), tf.TensorSpec([None] * 2, tf.float64)]
     traced = tf.function(lambda y, z: _traced(loss, y, z), input_signature=unknown)
     for function in (compiled, traced):
-        value, gradient = function(LABELS, tf.constant(random_outputs()))
+        value, gradient = function(labels, outputs)
         assert float(value) == pytest.approx(expected[0], rel=1e-9)
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-7, atol=1e-12)
+    for wrong in (float("nan"), 0.5, 2.0**53, *([] if loss.pairwise else [-1, 99])):
+        no_labels = tf.constant([wrong, *LABELS[1:]], tf.float64)
+        with pytest.raises(ValueError, match=r"y_true must be integers.*Received: "):
+            loss(no_labels, outputs)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must be integers"):
+            traced(no_labels, outputs)
+        # XLA can't raise.
+        assert np.isnan(compiled(no_labels, outputs)[0])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_more_labels_than_rows_are_refused_where_a_graph_can_see_them(jit_compile):
+    labels = tf.constant([0, 0, 1, 1, 0, 1], tf.int64)
+    for loss in (MarginContrastiveLoss(), MulticlassHingeLoss()):
+        traced = tf.function(
+            lambda y, z, loss=loss: loss(y, z),
+            input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([4, 5])],
+            jit_compile=jit_compile,
+        )
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            traced(labels, tf.ones([4, 5]))
+        assert np.isfinite(traced(labels[:4], tf.ones([4, 5])))
+
+
+def test_labels_that_their_dtype_cannot_tell_apart_are_refused():
+    outputs = random_outputs(2)
+    for dtype, bits in [("bfloat16", 8), ("float16", 11), ("float32", 24)]:
+        for loss in (SupervisedContrastiveLoss(), MarginContrastiveLoss()):
+            largest = tf.cast([2**bits - 1, 0], dtype)
+            assert np.isfinite(loss(largest, outputs))
+            with pytest.raises(ValueError, match="must be integers"):
+                loss(largest + 1, outputs)
+    with pytest.raises(ValueError, match=r"integers\. Received: string"):
+        MarginContrastiveLoss()(["cat", "dog"], outputs)
 
 
 def _traced(loss, labels, outputs):

@@ -18,13 +18,15 @@ import tensorflow as tf
 
 from supcon_tf.distribution import Batch
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
 from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.training.adversary import Adversary
+from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
@@ -66,7 +68,7 @@ def small_network(dtype):
 class Trainer:
     """A model whose loss weights are variables, so that it is traced once for all."""
 
-    def __init__(self, replicas, encoder, dtype):
+    def __init__(self, replicas, encoder, dtype, adversary=None):
         self.workers = Workers(strategy_of(replicas))
         keras.utils.set_random_seed(0)
         with self.workers.strategy.scope():
@@ -75,9 +77,13 @@ class Trainer:
             self.weights = {name: tf.Variable(0.0, dtype=full) for name in LOSSES}
             losses = {name: (self.weights[name], LOSSES[name]) for name in LOSSES}
             optimizer = keras.optimizers.SGD(RATE, momentum=0.9, nesterov=True)
-            self.model.compile(optimizer, losses, weight_decay=5e-4)
+            self.model.compile(
+                optimizer, losses, weight_decay=5e-4, adversary=adversary
+            )
             self.model.optimizer.build(self.model.trainable_variables)
+            self.average = WeightAverage(self.model.variables, 0.5)
         self.state = [*self.model.variables, *self.model.optimizer.variables]
+        self.state += self.average.variables
         self.steps = {}
         self.start = [v.numpy() for v in self.state]
 
@@ -88,7 +94,7 @@ class Trainer:
         for name, variable in self.weights.items():
             variable.assign(weights.get(name, 0.0))
         if views not in self.steps:
-            self.steps[views] = training_step(self.model, self.workers)
+            self.steps[views] = training_step(self.model, self.workers, self.average)
         rng = np.random.default_rng(1)
         metrics, gradient = [], None
         for _ in range(steps):
@@ -103,7 +109,8 @@ class Trainer:
                 momenta = self.model.optimizer.variables[2:]
                 # After one step the momentum is the gradient times the rate.
                 gradient = [-v.numpy() / RATE for v in momenta]
-        variables = [v.numpy() for v in self.model.variables]
+        variables = [*self.model.variables, *self.average.variables]
+        variables = [v.numpy() for v in variables]
         return {"metrics": metrics, "gradient": gradient, "variables": variables}
 
 
@@ -117,6 +124,20 @@ def on_resnet(counts):
         for views in (1, 2) if replicas < 4 else (2,):
             for name, weights in WEIGHTS.items():
                 found[replicas, views, name] = trainer.run(weights, views)
+    return found
+
+
+def under_attack(counts):
+    """Adversarial views with both contrastive losses."""
+    found, weights = {}, {"cross_entropy": 1.0, "supcon": 1.0, "margin": 1.0}
+    for replicas in counts:
+        trainer = Trainer(
+            replicas,
+            lambda d: resnet18((SIZE, SIZE, 3), 2, dtype=d),
+            "float64",
+            Adversary("zerograd"),
+        )
+        found[replicas] = trainer.run(weights, 1)
     return found
 
 
@@ -138,6 +159,34 @@ def without_gather():
         return {name: trainer.run(w, 2, steps=1) for name, w in WEIGHTS.items()}
     finally:
         contrastive_classifier.global_batch = original
+
+
+def on_plain_keras(counts):
+    """A step of a Keras model compiled with each loss: loss and weights.
+
+    Beside them, under "expected", those of a step on the mean of the replicas' losses.
+    """
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    inputs = np.random.default_rng(0).random((16, 6), np.float32)
+    labels = np.arange(16) % 4
+    found = {}
+    for replicas in counts:
+        for name, loss in {**LOSSES, "keras": cross_entropy}.items():
+            keras.utils.set_random_seed(0)
+            with strategy_of(replicas).scope():
+                model = keras.Sequential([keras.Input([6]), keras.layers.Dense(4)])
+                model.compile(keras.optimizers.SGD(1.0), loss)
+            start = [tf.Variable(value) for value in model.get_weights()]
+            history = model.fit(inputs, labels, 16, shuffle=False, verbose=0).history
+            found[replicas, name] = [history["loss"][0], *model.get_weights()]
+            with tf.GradientTape() as tape:
+                outputs = tf.matmul(inputs, start[0]) + start[1]
+                shares = np.split(labels, replicas), tf.split(outputs, replicas)
+                mean = tf.add_n(list(map(loss, *shares))) / replicas
+            gradients = tape.gradient(mean, start)
+            weights = [(v - g).numpy() for v, g in zip(start, gradients, strict=True)]
+            found["expected", replicas, name] = [mean.numpy(), *weights]
+    return found
 
 
 def batches(count):
@@ -210,15 +259,16 @@ def refusals():
         "gradient_accumulation_steps": ({"gradient_accumulation_steps": 2}, {}, 32),
         "nothing": ({}, {}, 32),
         "an uneven batch": ({}, {}, 31),
+        "no label": ({}, {}, 32),
     }
     return {
-        (name, inside): refusal(*case, inside)
+        (name, inside): refusal(*case, inside, 99 if name == "no label" else 0)
         for name, case in cases.items()
         for inside in (True, False)
     }
 
 
-def refusal(for_optimizer, for_compile, count, inside):
+def refusal(for_optimizer, for_compile, count, inside, first_label):
     """None, or kind and text of the error; `inside`: compiled in the scope."""
     strategy = strategy_of(2)
     with strategy.scope():
@@ -226,6 +276,7 @@ def refusal(for_optimizer, for_compile, count, inside):
         optimizer = keras.optimizers.SGD(RATE, **for_optimizer)
     images = np.zeros((count, SIZE, SIZE, 3), np.float32)
     labels = np.arange(count) % 4
+    labels[0] = first_label
     losses = {name: (1.0, LOSSES[name]) for name in ("cross_entropy", "supcon")}
     try:
         with strategy.scope() if inside else contextlib.nullcontext():
@@ -243,8 +294,10 @@ def main():
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
     tf.config.set_logical_device_configuration(cpu, parts)
     outcomes = {"resnet": on_resnet((1, 2) if replicas == 2 else (replicas,))}
+    outcomes["plain"] = on_plain_keras((1, 2) if replicas == 2 else (replicas,))
     if replicas == 2:
         outcomes["layers"] = on_three_layers((1, 2))
+        outcomes["attacked"] = under_attack((1, 2))
         outcomes["alone"] = without_gather()
         outcomes["refusals"] = refusals()
         outcomes["resumed"] = resumed()

@@ -4,12 +4,12 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.losses import (
+    CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
-from supcon_tf.losses.cross_entropy import CrossEntropyLoss
-from supcon_tf.models import ContrastiveClassifier, load_model, resnet18
+from supcon_tf.models import ContrastiveClassifier, load_model, metrics, resnet18
 from supcon_tf.models.build import in_full_precision
 
 ALL_LOSSES = {
@@ -77,16 +77,16 @@ def test_output_is_logits_not_probabilities(images_and_labels):
 def test_reported_loss_is_the_weighted_sum_of_the_reported_parts(images_and_labels):
     images, labels = images_and_labels
     model = compiled(small_model(), weight_decay=0.1)
-    metrics = model.evaluate(images, labels, batch_size=40, verbose=0, return_dict=True)
-    expected = sum(w * metrics[name] for name, (w, _) in ALL_LOSSES.items())
-    assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
+    found = model.evaluate(images, labels, batch_size=40, verbose=0, return_dict=True)
+    expected = sum(w * found[name] for name, (w, _) in ALL_LOSSES.items())
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
     assert model.loss_weights == {n: w for n, (w, _) in ALL_LOSSES.items()}
 
 
 def test_reported_parts_equal_the_losses_called_alone(images_and_labels):
     images, labels = images_and_labels
     model = compiled(small_model("projection"))
-    metrics = model.evaluate(images, labels, batch_size=40, verbose=0, return_dict=True)
+    found = model.evaluate(images, labels, batch_size=40, verbose=0, return_dict=True)
     outputs = model.outputs_of(tf.constant(images))
     for name, key in [
         ("cross_entropy", "logits"),
@@ -95,9 +95,9 @@ def test_reported_parts_equal_the_losses_called_alone(images_and_labels):
         ("hinge", "logits"),
     ]:
         alone = ALL_LOSSES[name][1](labels, outputs[key])
-        assert metrics[name] == pytest.approx(float(alone), rel=1e-4)
+        assert found[name] == pytest.approx(float(alone), rel=1e-4)
     accuracy = (np.argmax(outputs["logits"], axis=1) == labels).mean()
-    assert metrics["accuracy"] == pytest.approx(accuracy)
+    assert found["accuracy"] == pytest.approx(accuracy)
 
 
 def test_one_step_equals_sgd_written_out(images_and_labels):
@@ -158,16 +158,28 @@ def test_two_views_train_as_twice_the_samples(images_and_labels):
         np.testing.assert_array_equal(one, other)
 
 
-def test_contrastive_accuracy_counts_nearest_neighbours_of_the_same_class():
-    from supcon_tf.models.metrics import nearest_has_same_label
-
+@pytest.mark.parametrize("rows", [2, 4, 256])
+def test_contrastive_accuracy_counts_nearest_neighbours_of_the_same_class(
+    rows, monkeypatch
+):
+    monkeypatch.setattr(metrics, "ROWS", rows)
     angles = np.radians([0, 10, 30, 100, 105, 200])
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * [[3]] * 2
     labels = np.array([0, 0, 1, 1, 1, 2])
-    same, has_positive = nearest_has_same_label(points, labels)
-    # 0-1 and 3-4 are each other's neighbours, 2 lies nearest to 1, class 2 is alone.
-    np.testing.assert_array_equal(same[:5], [True, True, False, True, True])
-    np.testing.assert_array_equal(has_positive, [True] * 5 + [False])
+    specs = [tf.TensorSpec([None, 2], tf.float64), tf.TensorSpec([None], tf.int64)]
+    any_size = tf.function(
+        lambda z, y: metrics.nearest_has_same_label(z, y), input_signature=specs
+    )
+    by_xla = tf.function(
+        lambda z, y: metrics.nearest_has_same_label(z, y),
+        input_signature=specs,
+        jit_compile=True,
+    )
+    for function in (metrics.nearest_has_same_label, any_size, by_xla):
+        same, has_positive = function(points, labels)
+        # 0-1 and 3-4 are mutual neighbours, 2 lies nearest to 1, class 2 is alone.
+        np.testing.assert_array_equal(same[:5], [True, True, False, True, True])
+        np.testing.assert_array_equal(has_positive, [True] * 5 + [False])
 
 
 def test_frozen_encoder_neither_learns_nor_updates_statistics(images_and_labels):

@@ -64,6 +64,12 @@ def test_five_steps_on_two_replicas_equal_those_on_one(on_two, objective, views)
     assert_equal(found[1, views, objective], found[2, views, objective], 1e-8)
 
 
+def test_five_steps_on_attacked_images_equal_on_two_replicas(on_two):
+    one, two = on_two["attacked"][1], on_two["attacked"][2]
+    assert {"supcon", "margin", "abnormal"} <= one["metrics"][0].keys()
+    assert_equal(one, two, 1e-8)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_five_steps_on_four_replicas_equal_those_on_one(on_two, on_four, objective):
@@ -93,6 +99,30 @@ def test_losses_that_compare_no_pairs_need_no_gather(on_two, objective):
     assert_equal(one, alone, 1e-5, metrics=("loss", objective))
 
 
+def assert_plain_losses_are_means_over_replicas(found, replicas):
+    for name in ("cross_entropy", "keras", "supcon", "margin", "hinge"):
+        pairs = zip(
+            found[replicas, name], found["expected", replicas, name], strict=True
+        )
+        for value, expected in pairs:
+            np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+    # That of Keras, which compares no pairs, is the same on any number of replicas.
+    for value, expected in zip(
+        found[replicas, "cross_entropy"], found[replicas, "keras"], strict=True
+    ):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_plain_keras_loss_is_the_mean_over_one_or_two_replicas(on_two):
+    for replicas in (1, 2):
+        assert_plain_losses_are_means_over_replicas(on_two["plain"], replicas)
+
+
+@pytest.mark.slow
+def test_a_plain_keras_loss_is_the_mean_over_four_replicas(on_four):
+    assert_plain_losses_are_means_over_replicas(on_four["plain"], 4)
+
+
 @pytest.mark.parametrize("inside", [True, False], ids=["compile", "first step"])
 @pytest.mark.parametrize(
     ("argument", "message"),
@@ -112,6 +142,12 @@ def test_replicas_with_unequal_shares_are_refused(on_two):
     kind, text = on_two["refusals"]["an uneven batch", True]
     assert kind == "InvalidArgumentError"
     assert "all replicas must hold equally many images" in text
+
+
+def test_a_label_that_is_none_on_one_replica_stops_both(on_two):
+    kind, text = on_two["refusals"]["no label", True]
+    assert kind == "InvalidArgumentError"
+    assert "y_true must be integers from 0" in text
 
 
 def test_fit_works_on_two_replicas(on_two):

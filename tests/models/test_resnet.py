@@ -46,6 +46,23 @@ def test_small_perturbations_survive_normalisation_under_mixed_precision(policy)
     np.testing.assert_allclose(moved, 0.2 / 255 / 0.25, rtol=1e-3)
 
 
-def test_unknown_stem_is_refused():
-    with pytest.raises(ValueError, match="Received: 'large'"):
-        resnet18(stem="large")
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_one_mean_serves_any_number_of_channels(channels):
+    encoder = resnet18((8, 8, channels), width=1, mean=0.25, std=0.5)
+    images = np.random.default_rng(0).random((2, 8, 8, channels), np.float32)
+    normalised = encoder.get_layer("normalization")(images)
+    np.testing.assert_allclose(normalised, (images - 0.25) / 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stem": "large"}, "Received: 'large'"),
+        ({"mean": (0.5, 0.5, 0.5)}, "`mean` must be one .* 1 channels. Received: "),
+        ({"std": [0.2] * 4}, r"`std` must be one .* 1 channels. Received: \[0.2"),
+        ({"std": 0.0}, "`std` must be above 0. Received: 0.0"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        resnet18((8, 8, 1), width=1, **arguments)

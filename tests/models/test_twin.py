@@ -34,6 +34,18 @@ class Twice(layers.Layer):
         return 2 * self.inner(images)
 
 
+def doubled(images):
+    return 2 * images
+
+
+def low_rank():
+    layer = layers.Dense(3)
+    layer.build(SHAPE)
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones((2, 3)))
+    return [layer]
+
+
 def twice():
     layer = Twice()
     layer(IMAGES)
@@ -59,6 +71,8 @@ STATEFUL = {
     "adapted within a layer": twice,
     "bins and vocabulary": looked_up,
     "spectral norm": lambda: [layers.SpectralNormalization(layers.Conv2D(3, 3))],
+    "own function": lambda: [layers.Activation(doubled)],
+    "low-rank update": low_rank,
 }
 
 
@@ -101,6 +115,31 @@ def test_full_precision_reaches_every_layer_whatever_the_global_policy(global_po
     assert in_full_precision(full) is full
     folded = fold_batch_norm(full)
     assert {layer.compute_dtype for layer in folded._flatten_layers()} == {"float32"}
+
+
+def test_full_precision_reaches_maps_of_policies():
+    policies = keras.dtype_policies.DTypePolicyMap(default_policy="mixed_float16")
+    model = keras.Sequential([keras.Input(SHAPE), layers.Flatten(dtype=policies)])
+    assert in_full_precision(model)(IMAGES).dtype == "float32"
+
+
+def test_full_precision_reaches_quantised_layers(computable):
+    computable("bfloat16")
+    dense = layers.Dense(4, dtype="mixed_bfloat16")
+    model = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), dense])
+    dense.quantize("int8")
+    full = in_full_precision(model)
+    assert full.layers[-1].compute_dtype == "float32"
+    assert full.layers[-1].kernel.dtype == "int8"
+
+
+def test_a_model_that_was_fitted_with_metrics_is_copied_without_them():
+    model = encoders([layers.Dropout(0.5)])[0]
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(IMAGES, np.zeros(len(IMAGES)), verbose=0)
+    twin = with_dtype_policy(model, "float32")
+    assert not twin.compiled
+    np.testing.assert_allclose(twin(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-5)
 
 
 def test_pixels_are_not_rounded_on_their_way_into_full_precision(global_policy):
@@ -170,7 +209,7 @@ class Noise(layers.Layer):
 
 
 def test_a_model_that_answers_at_random_passes_and_nans_are_equal():
-    for layer in (Noise(), layers.Rescaling(float("nan"))):
+    for layer in (Noise(), *map(layers.Rescaling, (float("nan"), float("inf")))):
         model = keras.Sequential([keras.Input(SHAPE), layer])
         refuse_another_function(model, model, "a copy")
 

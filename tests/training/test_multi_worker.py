@@ -191,7 +191,7 @@ def test_workers_may_become_more_and_fewer(trained, tmp_path):
     assert alone.end()[0] == 0
     folder = tmp_path / "run"
     logs = folder / "tensorboard/finetune"
-    for count in (1, 2, 3, 1):
+    for place, count in enumerate((1, 2, 3, 1)):
         ports, begun = free_ports(count), len(list(logs.glob("events*")))
         workers = [
             Worker(
@@ -202,7 +202,7 @@ def test_workers_may_become_more_and_fewer(trained, tmp_path):
             )
             for index in range(count)
         ]
-        last = begun == 3
+        last = place == 3
         if not last:
             # While the first step is built, for seconds.
             wait_until(lambda n=begun: len(list(logs.glob("events*"))) > n, workers[0])

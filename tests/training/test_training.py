@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,7 +20,8 @@ from supcon_tf.history import history_of
 from supcon_tf.models import load_model
 from supcon_tf.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
-from supcon_tf.training.checkpoint import Checkpoints, Position
+from supcon_tf.training.checkpoint import Position
+from supcon_tf.training.health import refuse_nonfinite, warn_of_divergence
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.stop_signal import StopSignal
 from supcon_tf.training.training import train
@@ -80,7 +82,7 @@ def test_final_model_is_the_finetuned_one(finished):
 def test_finished_run_is_not_trained_again(finished, monkeypatch):
     folder, config = finished
     monkeypatch.setattr(
-        "supcon_tf.training.training.train_stage",
+        "supcon_tf.training.training.StageTrainer",
         lambda *_: pytest.fail("trained again"),
     )
     run(config, folder.path)
@@ -244,10 +246,8 @@ def test_what_a_killed_process_left_half_written_is_removed(finished, tmp_path):
 
 @pytest.mark.parametrize(("found", "warned"), [(2.0, False), (3.4, False), (4.0, True)])
 def test_an_epoch_worse_than_guessing_is_said_to_diverge(capsys, found, warned):
-    from supcon_tf.training.checkpoint import Position
-
     metrics = {"cross_entropy": found}
-    stage_module._warn_of_divergence("finetune", Position(2), metrics, 10)
+    warn_of_divergence("finetune", 2, metrics, 10)
     line = capsys.readouterr().err
     assert ("finetune diverges: cross-entropy is 4 in epoch 2" in line) == warned
     assert bool(line) == warned
@@ -280,12 +280,12 @@ def test_nonfinite_loss_stops_the_run_and_names_the_part(small_config, tmp_path)
 def test_only_the_broken_part_is_named():
     metrics = {"loss": math.nan, "cross_entropy": 1.0, "supcon": math.nan}
     with pytest.raises(RunError, match="the supcon loss of pretrain") as error:
-        stage_module._refuse_nonfinite(
+        refuse_nonfinite(
             "pretrain",
             Position(0, 3),
             metrics,
             {"cross_entropy": 1.0, "supcon": 1.0},
-            Checkpoints("R/pretrain", {}, 1, 5),
+            Path("R/pretrain"),
         )
     assert "epoch 1, step 4" in str(error.value)
 

@@ -180,7 +180,8 @@ def test_an_attack_that_changed_nothing_is_drawn_grey():
 
 
 def test_the_band_of_a_curve_is_its_interval_or_what_its_rows_say():
-    row = {"name": "fgsm", "epsilon": 8 / 255, "epsilon_255": 8, "accuracy": 0.5}
+    row = {"name": "fgsm", "norm": "linf", "epsilon": 8 / 255, "epsilon_255": 8}
+    row["accuracy"] = 0.5
     for more, wanted in (
         ({"interval_95": [0.4, 0.6]}, [0.4, 0.6]),
         ({"interval_95": [0.4, 0.6], "band": [0.1, 0.9]}, [0.1, 0.9]),
