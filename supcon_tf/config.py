@@ -484,7 +484,8 @@ class Config(Section):
         """
         try:
             default, values = cls(), json.loads(text)
-            _leave_out_retired_attacks(values.get("evaluation", {}))
+            if "evaluation" in values:
+                values["evaluation"] = without_retired_attacks(values["evaluation"])
             top = {k: v for k, v in values.items() if k not in _SECTIONS}
             for name in _SECTIONS:
                 given = from_json(values.get(name, {}))
@@ -516,10 +517,12 @@ _SECTIONS = tuple(
 )
 
 
-def _leave_out_retired_attacks(evaluation: dict[str, Any]) -> None:
-    if "attacks" in evaluation:
-        left = [a for a in evaluation["attacks"] if a not in _RETIRED_ATTACKS]
-        evaluation["attacks"] = left or list(EvaluationConfig().attacks)
+def without_retired_attacks(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Evaluation settings read from a file, without attacks that are no more."""
+    if "attacks" not in evaluation:
+        return evaluation
+    left = [a for a in evaluation["attacks"] if a not in _RETIRED_ATTACKS]
+    return {**evaluation, "attacks": left or list(EvaluationConfig().attacks)}
 
 
 def _picked(section: Any, prefix: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,9 @@ class AutoAttack(Attack):
     more restarts and the untargeted attacks too. "rand": for models that answer at
     random, APGD with gradients averaged over twenty passes.
 
-    Each attack's image is tried once more, and it is this answer that counts. Where
-    the model has fewer than ten classes, all wrong ones are targets.
+    Each attack's image is tried once more, and it is this answer that counts. Images
+    that stand are returned as they were given. Where the model has fewer than ten
+    classes, all wrong ones are targets.
 
     Args:
         epsilon: radius of the ball in [0, 1] pixel units.

@@ -1,15 +1,20 @@
 """AutoAttack in an evaluation: its figures, its progress, and how it goes on."""
 
+import json
+
 import numpy as np
 import pytest
 
 from supcon_tf.attacks import APGD, FAB, AutoAttack, Square
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import Split
+from supcon_tf.errors import UserError
 from supcon_tf.evaluation import robustness as robustness_module
 from supcon_tf.evaluation.autoattack_section import autoattack_section
+from supcon_tf.evaluation.coverage import refuse_to_shrink
 from supcon_tf.evaluation.journal import Journal
 from supcon_tf.evaluation.robustness import measure_robustness
+from supcon_tf.run_folder import RunFolder
 
 CONFIG = EvaluationConfig(attacks=("fgsm", "autoattack"), epsilons=(8.0, 24.0))
 MEMBERS = ("apgd_ce", "apgd_t", "fab_t", "square")
@@ -148,6 +153,21 @@ def test_a_model_of_six_classes_has_five_targets(honest, split, shortened):
     target = robustness_module.target_of(six_logits, few)
     measured = measure_robustness(target, few, config)
     assert measured.rows[0]["parameters"]["targets"] == 5
+
+
+def test_an_evaluation_by_a_retired_attack_is_not_replaced_by_one_without(tmp_path):
+    made = {"name": "autoattack_art", "norm": "linf", "epsilon": 8 / 255}
+    result = {
+        "split": "test",
+        "num_examples": 60,
+        "settings": {"attacks": ["autoattack_art"], "epsilons": [8.0]},
+        "models": [{"attacks": [{**made, "epsilon_255": 8.0, "parameters": {}}]}],
+    }
+    folder = RunFolder(tmp_path)
+    folder.config_file.write_text(Config().to_json())
+    folder.robustness_file.write_text(json.dumps(result))
+    with pytest.raises(UserError, match="--attacks lacks autoattack_art"):
+        refuse_to_shrink(folder, EvaluationConfig(), 60)
 
 
 def test_a_run_that_names_a_retired_attack_can_still_be_read():
