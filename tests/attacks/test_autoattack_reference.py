@@ -58,10 +58,10 @@ def test_apgd_has_the_same_loss_after_every_step(found):
             # A sign that rounding turns sends an image on another path. Images that
             # have fallen may have no gradient but rounding, and have left here.
             fallen = np.array(apgd["fallen"])
-            assert (close | fallen).all(axis=0).mean() >= 0.9, (norm, loss)
-            assert 0.1 < fallen[-1].mean() < 0.9
+            assert (close | fallen).all(axis=0).mean() >= 0.9
+            assert fallen[-1].mean() < 0.8
             halvings = np.array(apgd["halvings"])
-            assert 1 <= halvings.min() < halvings.max() <= 8
+            assert 1 <= halvings.min() <= halvings.max() <= 8
 
 
 def test_as_many_images_stand_square(found):
