@@ -172,7 +172,9 @@ def _settings(result: dict[str, Any], origin: list[str]) -> str:
         seen = {}
         for row in model["attacks"] or []:
             settings = {k: v for k, v in row["parameters"].items() if k != "step_size"}
-            seen[row["name"]] = ", ".join(f"{k} {v}" for k, v in settings.items())
+            seen[row["name"]] = ", ".join(
+                f"{name} {_setting(value)}" for name, value in settings.items()
+            )
         lines += [f"{name}: {row}" for name, row in seen.items()]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -180,3 +182,10 @@ def _settings(result: dict[str, Any], origin: list[str]) -> str:
 def _flag(value: Any) -> str:
     several = isinstance(value, tuple | list)
     return plain(",".join(map(plain_number, value)) if several else str(value))
+
+
+def _setting(value: Any) -> str:
+    """A parameter of an attack; of the attacks it is made of, their names."""
+    if isinstance(value, list):
+        return " then ".join(member["name"] for member in value)
+    return str(value)
