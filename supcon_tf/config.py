@@ -519,9 +519,10 @@ _SECTIONS = tuple(
 
 def without_retired_attacks(evaluation: dict[str, Any]) -> dict[str, Any]:
     """Evaluation settings read from a file, without attacks that are no more."""
-    if "attacks" not in evaluation:
+    named = evaluation.get("attacks")
+    if not isinstance(named, list) or not set(_RETIRED_ATTACKS) & set(named):
         return evaluation
-    left = [a for a in evaluation["attacks"] if a not in _RETIRED_ATTACKS]
+    left = [name for name in named if name not in _RETIRED_ATTACKS]
     return {**evaluation, "attacks": left or list(EvaluationConfig().attacks)}
 
 
