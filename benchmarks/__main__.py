@@ -28,6 +28,7 @@ BENCHMARKS = {
     "losses": "loss_speed",
     "adversary": "adversary_speed",
     "attacks": "attack_speed",
+    "autoattack": "autoattack_speed",
     "input": "input_speed",
     "startup": "startup_speed",
     "replicas": "replica_speed",

@@ -21,8 +21,14 @@ ATTACKS = (
     "noise",
     "transfer",
     "square",
-    "autoattack_art",
+    "apgd_ce",
+    "apgd_t",
+    "fab_t",
+    "square_5000",
+    "autoattack",
 )
+# Attacks of earlier versions, which a run folder may still name.
+_RETIRED_ATTACKS = ("autoattack_art",)
 STAGES = ("pretrain", "finetune")
 
 
@@ -478,6 +484,8 @@ class Config(Section):
         """
         try:
             default, values = cls(), json.loads(text)
+            if "evaluation" in values:
+                values["evaluation"] = without_retired_attacks(values["evaluation"])
             top = {k: v for k, v in values.items() if k not in _SECTIONS}
             for name in _SECTIONS:
                 given = from_json(values.get(name, {}))
@@ -507,6 +515,15 @@ _SECTIONS = tuple(
     for field in dataclasses.fields(Config)
     if dataclasses.is_dataclass(field.default)
 )
+
+
+def without_retired_attacks(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Evaluation settings read from a file, without attacks that are no more."""
+    named = evaluation.get("attacks")
+    if not isinstance(named, list) or not set(_RETIRED_ATTACKS) & set(named):
+        return evaluation
+    left = [name for name in named if name not in _RETIRED_ATTACKS]
+    return {**evaluation, "attacks": left or list(EvaluationConfig().attacks)}
 
 
 def _picked(section: Any, prefix: str, values: dict[str, Any]) -> dict[str, Any]:

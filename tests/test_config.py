@@ -72,7 +72,7 @@ def error_of(**values):
         (
             {"attacks": ("fgsm", "cw")},
             "--attacks must be one of fgsm, pgd, pgd_cw, pgd_dlr, noise, transfer, "
-            "square, autoattack_art. Received: 'cw'",
+            "square, apgd_ce, apgd_t, fab_t, square_5000, autoattack. Received: 'cw'",
         ),
         (
             {"deterministic": "yes"},

@@ -4,7 +4,9 @@ All are called alike, `attack(model, images, labels)`, on images in [0, 1]. A `T
 in place of the model is compiled once for many calls.
 """
 
-from supcon_tf.attacks.autoattack_art import AutoAttackART
+from supcon_tf.attacks.apgd import APGD
+from supcon_tf.attacks.autoattack import AutoAttack
+from supcon_tf.attacks.fab import FAB
 from supcon_tf.attacks.fgsm import FGSM
 from supcon_tf.attacks.pgd import PGD
 from supcon_tf.attacks.probe import ProbabilityOutputError
@@ -14,9 +16,11 @@ from supcon_tf.attacks.target import Target
 from supcon_tf.attacks.transfer import Transfer
 
 __all__ = [
+    "APGD",
+    "FAB",
     "FGSM",
     "PGD",
-    "AutoAttackART",
+    "AutoAttack",
     "ProbabilityOutputError",
     "RandomNoise",
     "Square",

@@ -8,11 +8,9 @@ from typing import Any, Self, final
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.attacks.active import ActiveImages, Array
 from supcon_tf.attacks.bounds import NORMS
 from supcon_tf.attacks.inputs import Inputs, check_count, check_number, check_switch
 from supcon_tf.attacks.objectives import Objective
-from supcon_tf.attacks.search import search
 from supcon_tf.attacks.target import Target
 from supcon_tf.errors import UserError
 
@@ -20,16 +18,12 @@ from supcon_tf.errors import UserError
 class Attack(ABC):
     """Searches the epsilon ball around each image for one that fools a model.
 
-    A subclass proposes candidates, a try at a time. `search` clips them to the ball
-    and to [0, 1], judges them on the model, remembers the best of each image, and
-    fills the places of images that are done with images that wait, so that batches
-    stay full and memory is that of two batches. The image itself is the first
-    candidate: one that the model gets wrong as it is, has fallen.
+    An image that the model gets wrong as it is, has fallen.
 
     Args:
         epsilon: radius of the ball in [0, 1] pixel units (8/255, not 8).
         norm: "linf" or "l2", over all pixels and channels of an image.
-        loss: what is maximised: "ce" (cross-entropy), "cw" (margin) or "dlr".
+        loss: what is maximised, one of `losses`.
         targeted: whether labels are targets to hit instead of labels to miss.
         seed: of all random numbers.
         early_stop: whether an image is done with as soon as it fools the model.
@@ -38,11 +32,8 @@ class Attack(ABC):
         UserError: if a value is not allowed.
     """
 
-    starts_at_image = False
-    """Whether `propose` reads the logits or the gradient at the image itself."""
-
-    leaves_ball = False
-    """Whether candidates may lie outside the ball; they are then no results there."""
+    losses: tuple[str, ...] = ("ce", "cw", "dlr")
+    """What the attack can maximise."""
 
     shares_epsilons = False
     """Whether `survivors_at` of many epsilons is cheaper than of one after another."""
@@ -61,43 +52,55 @@ class Attack(ABC):
             raise UserError(f"norm must be one of linf, l2. Received: {norm!r}")
         self.norm = norm
         self.epsilon = self._checked_epsilon(epsilon)
+        if loss not in self.losses:
+            raise UserError(
+                f"loss must be one of {', '.join(self.losses)}. Received: {loss!r}"
+            )
         self.targeted = check_switch("targeted", targeted)
         self.objective = Objective(loss, targeted=self.targeted)
         self.loss = loss
         self.seed = check_count("seed", seed, minimum=0)
         self.early_stop = check_switch("early_stop", early_stop)
 
-    @property
     @abstractmethod
-    def tries(self) -> int:
-        """How many candidates an image gets, itself apart, if none fools the model."""
+    def run(
+        self,
+        target: Target,
+        inputs: Inputs,
+        *,
+        batch_size: int,
+        early_stop: bool,
+        known_right: bool = False,
+        result: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Attacks all images.
 
-    @abstractmethod
-    def propose(self, active: ActiveImages) -> tf.Tensor:
-        """The next candidates (N, H, W, C), which need not respect the bounds.
+        Args:
+            target: the model.
+            inputs: of a call, checked.
+            batch_size: images under attack at a time.
+            early_stop: whether an image is done with as soon as it fools the model.
+            known_right: whether the model is known to get all images right.
+            result: (N, H, W, C), filled with the images that the attack returns.
 
-        `active` holds how the last candidates fared; its `targets` and `memory` are
-        the attack's to change.
+        Returns:
+            (N,) booleans, who is fooled; an image that is wrong as it is, is fooled.
         """
+
+    @abstractmethod
+    def cost(self, classes: int) -> int:
+        """Forward passes for an image that withstands; a gradient's count as three.
+
+        An estimate, which progress is measured in.
+        """
+
+    def stages(self) -> dict[str, "Attack"]:
+        """The attacks by name that it is, each made on what the one before has left."""
+        return {"": self}
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """Everything but epsilon and norm, for a report, as JSON has it."""
-
-    def memory(self, entering: ActiveImages) -> dict[str, Array]:
-        """What the attack keeps of each image between tries, arrays (N, ...) by name.
-
-        With `starts_at_image`, `entering` holds how the images themselves fare.
-        """
-        return {}
-
-    def wants_gradient(self, active: ActiveImages) -> np.ndarray:
-        """Of which (N,) candidates, just proposed, the gradient is needed."""
-        return np.zeros(len(active), bool)
-
-    def finished(self, active: ActiveImages) -> np.ndarray:
-        """Which (N,) images get no further candidate, fooled or not."""
-        return active.tries >= self.tries
 
     def with_epsilon(self, epsilon: float) -> Self:
         """The same attack at another strength.
@@ -232,16 +235,9 @@ class Attack(ABC):
         ]
         return np.array(survived, bool).reshape(len(attacks), len(labels))
 
-    def run(self, target: Target, inputs: Inputs, **settings: Any) -> np.ndarray:
-        """Attacks all images, as `search` does, whose keywords it takes.
-
-        For attacks that are made of others; the rest leave it as it is.
-        """
-        return search(self, target, inputs, **settings)
-
     def _target(self, model: Callable | Target, inputs: Inputs) -> Target:
         target = Target.of(model, inputs.images)
-        target.check_fits(self.objective)
+        self.objective.check_classes(target.classes)
         inputs.check_labels_below(target.classes)
         return target
 

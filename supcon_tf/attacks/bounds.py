@@ -80,6 +80,26 @@ def uniform_in_unit_ball(
     return tf.constant(points.reshape(-1, *shape), tf.float32)
 
 
+def on_unit_sphere(
+    shape: tuple[int, ...],
+    norm: str,
+    *,
+    seed: int,
+    identities: np.ndarray,
+    tries: np.ndarray,
+) -> tf.Tensor:
+    """As `uniform_in_unit_ball`, but each point at distance 1 from the centre."""
+    count = int(np.prod(shape))
+    if norm == "linf":
+        points = 2 * streams.uniform(seed, identities, tries, count) - 1
+        length = np.abs(points).max(axis=1, keepdims=True)
+    else:
+        points = streams.normal(seed, identities, tries, count)
+        length = np.linalg.norm(points, axis=1, keepdims=True)
+    points = points / (length + 1e-12)
+    return tf.constant(points.reshape(-1, *shape), tf.float32)
+
+
 def distance(images: tf.Tensor, origin: tf.Tensor, norm: str) -> tf.Tensor:
     """(N,) lengths of the changes, in `norm`."""
     change = images - origin

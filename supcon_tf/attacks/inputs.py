@@ -50,6 +50,10 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: np.ndarray) -> "Inputs":
+        """Those of the given row numbers."""
+        return Inputs(self.images[rows], self.labels[rows], self.identities[rows])
+
     def check_labels_below(self, classes: int) -> None:
         """Refuses a label that is no column of the logits."""
         if len(self) and self.labels.max() >= classes:

@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages
-from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.bounds import steepest_direction, uniform_in_unit_ball
 from supcon_tf.attacks.inputs import Inputs, check_count, check_number, check_switch
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.target import Judgement, Target
 from supcon_tf.errors import UserError
 
 
-class PGD(Attack):
+class PGD(SearchAttack):
     """Projected gradient descent: repeated steps, each back into the epsilon ball.
 
     `x <- project(x + step_size * direction(gradient of the loss at x))`, where the
@@ -91,10 +91,12 @@ class PGD(Attack):
     def step_size(self) -> float:
         return self.epsilon / 4 if self._step_size is None else self._step_size
 
-    @property
-    def tries(self) -> int:
+    def tries(self, classes: int) -> int:
         # A restart judges its start, unless that is the image, and each step's result.
         return self.restarts * (self.steps + self.random_start)
+
+    def cost(self, classes: int) -> int:
+        return 3 * self.tries(classes)
 
     def propose(self, active: ActiveImages) -> tf.Tensor:
         direction = steepest_direction(active.gradient, self.norm)

@@ -5,12 +5,12 @@ from typing import Any
 import tensorflow as tf
 
 from supcon_tf.attacks.active import ActiveImages
-from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.bounds import uniform_in_unit_ball
 from supcon_tf.attacks.inputs import check_count
+from supcon_tf.attacks.search_attack import SearchAttack
 
 
-class RandomNoise(Attack):
+class RandomNoise(SearchAttack):
     """Points drawn uniformly from the epsilon ball; of several, the worst counts.
 
     Uniform in the ball, not at its corners: a random start of PGD is such a point.
@@ -42,8 +42,7 @@ class RandomNoise(Attack):
         super().__init__(epsilon=epsilon, norm=norm, seed=seed)
         self.trials = check_count("trials", trials)
 
-    @property
-    def tries(self) -> int:
+    def tries(self, classes: int) -> int:
         return self.trials
 
     def propose(self, active: ActiveImages) -> tf.Tensor:

@@ -3,6 +3,7 @@
 An image leaves as soon as it is done with, and one that waits takes its place.
 """
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,11 @@ from supcon_tf.attacks.inputs import Inputs
 from supcon_tf.attacks.target import Judgement, Target
 
 if TYPE_CHECKING:
-    from supcon_tf.attacks.attack import Attack
+    from supcon_tf.attacks.search_attack import SearchAttack
 
 
 def search(
-    attack: "Attack",
+    attack: "SearchAttack",
     target: Target,
     inputs: Inputs,
     *,
@@ -75,12 +76,12 @@ def search(
         if not len(active):
             return fooled
         _try_candidates(attack, target, active)
-        done = attack.finished(active)
+        done = active.tries >= attack.tries(target.classes)
         active = without_done(active, done | active.fooled if early_stop else done)
 
 
 def _judge_images_themselves(
-    attack: "Attack", target: Target, images: ActiveImages
+    attack: "SearchAttack", target: Target, images: ActiveImages
 ) -> None:
     """The first candidate; it is a result only where it fools, as it is no attack."""
     judged = target.judge(
@@ -91,28 +92,38 @@ def _judge_images_themselves(
     )
     _note(images, judged)
     images.fooled = judged.fooled.copy()
+    if attack.leaves_ball:
+        # Nothing that fools is closer.
+        images.best_loss = np.where(images.fooled, 0.0, -np.inf)
 
 
-def _try_candidates(attack: "Attack", target: Target, active: ActiveImages) -> None:
+def _try_candidates(
+    attack: "SearchAttack", target: Target, active: ActiveImages
+) -> None:
     """Judges a candidate for each image and keeps it where it is the best so far."""
     proposed = attack.propose(active)
+    may_be_result = attack.may_be_result(active)
     if attack.leaves_ball:
         active.candidate = tf.clip_by_value(proposed, 0.0, 1.0)
         length = distance(active.candidate, active.origin, attack.norm)
-        inside = length.numpy() <= attack.epsilon
+        nearness = -length.numpy()
+        may_be_result &= nearness >= -attack.epsilon
     else:
         active.candidate = project(proposed, active.origin, attack.epsilon, attack.norm)
-        inside = np.ones(len(active), bool)
+        nearness = None
     judged = _judge(attack, target, active)
     _note(active, judged)
-    fools = judged.fooled
+    fools, worth = judged.fooled, judged.loss
+    if nearness is not None:
+        # Of points that fool and lie anywhere, the closest is the best.
+        worth = np.where(fools, nearness, worth)
     # Fooling comes first: a higher loss of a candidate that fails is worth less.
     better = (fools & ~active.fooled) | (
-        (fools == active.fooled) & (judged.loss > active.best_loss)
+        (fools == active.fooled) & (worth > active.best_loss)
     )
-    better &= inside
+    better &= may_be_result
     active.fooled = active.fooled | (better & fools)
-    active.best_loss = np.where(better, judged.loss, active.best_loss)
+    active.best_loss = np.where(better, worth, active.best_loss)
     active.best = tf.where(better[:, None, None, None], active.candidate, active.best)
     active.tries = active.tries + 1
 
@@ -124,18 +135,25 @@ def _note(images: ActiveImages, judged: Judgement) -> None:
     images.gradient = judged.gradient
 
 
-def _judge(attack: "Attack", target: Target, active: ActiveImages) -> Judgement:
+def _judge(attack: "SearchAttack", target: Target, active: ActiveImages) -> Judgement:
     """How the candidates fare, with gradients where the attack wants them."""
 
     def judged(rows: np.ndarray | slice, gradient: bool) -> Judgement:
         whole = isinstance(rows, slice)
-        return target.judge(
-            active.candidate if whole else tf.gather(active.candidate, rows),
-            active.labels[rows],
-            attack.objective,
-            targets=active.targets[rows],
-            gradient=gradient,
-        )
+        answers = [
+            target.judge(
+                active.candidate if whole else tf.gather(active.candidate, rows),
+                active.labels[rows],
+                attack.objective,
+                targets=active.targets[rows],
+                gradient=gradient,
+            )
+            for _ in range(attack.eot_iter if gradient else 1)
+        ]
+        if len(answers) == 1:
+            return answers[0]
+        mean = tf.add_n([answer.gradient for answer in answers]) / len(answers)
+        return dataclasses.replace(answers[-1], gradient=mean)
 
     wanted = attack.wants_gradient(active)
     if wanted.all() or not wanted.any():

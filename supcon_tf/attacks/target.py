@@ -105,14 +105,6 @@ class Target:
             )
         return model
 
-    def check_fits(self, objective: Objective) -> None:
-        """Refuses an objective that needs more classes than there are."""
-        if self.classes < objective.fewest_classes:
-            raise UserError(
-                f"loss={objective.loss!r} needs at least {objective.fewest_classes} "
-                f"classes. Received: {self.classes} logits"
-            )
-
     def logits(self, images: tf.Tensor) -> tf.Tensor:
         """(N, classes) of float32 images (N, H, W, C)."""
         return tf.convert_to_tensor(self._compiled(images))

@@ -11,11 +11,12 @@ from supcon_tf.attacks.active import ActiveImages
 from supcon_tf.attacks.attack import Attack
 from supcon_tf.attacks.inputs import Inputs
 from supcon_tf.attacks.search import search
+from supcon_tf.attacks.search_attack import SearchAttack
 from supcon_tf.attacks.target import Target
 from supcon_tf.errors import UserError
 
 
-class Transfer(Attack):
+class Transfer(SearchAttack):
     """Attacks `source`, and tries the images it gets on the model it is called with.
 
     Args:
@@ -50,9 +51,11 @@ class Transfer(Attack):
         self.attack = attack
         self.source: Callable | Target = source
 
-    @property
-    def tries(self) -> int:
+    def tries(self, classes: int) -> int:
         return 1
+
+    def cost(self, classes: int) -> int:
+        return self.attack.cost(classes) + 1
 
     def propose(self, active: ActiveImages) -> tf.Tensor:
         return self.attack(

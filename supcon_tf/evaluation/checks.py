@@ -1,5 +1,6 @@
 """Checks that a model's robust accuracy is real and not masked gradients."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ def run_checks(
     *,
     seed: int = 0,
     source: keras.Model | Target | None = None,
+    attacks: Sequence[dict[str, Any]] = (),
     deterministic: bool = False,
     title: str = "checks",
     journal: Journal | None = None,
@@ -37,6 +39,7 @@ def run_checks(
         config: checks_limit, norm, epsilons, steps and restarts.
         seed: of the sample and of the attacks.
         source: the model that makes the images of the transfer attack.
+        attacks: rows of the attacks that were made on all images.
         deterministic: ask for the same bits from a second evaluation.
         title: of the progress bar.
         journal: where finished attacks are kept and found again.
@@ -62,7 +65,7 @@ def run_checks(
         check_rules.whitebox_not_weaker_than_transfer(evidence),
         check_rules.transfer_not_weaker_than_noise(evidence),
         check_rules.whitebox_not_weaker_than_noise(evidence),
-        check_rules.square_not_stronger(evidence),
+        check_rules.square_not_stronger(evidence, attacks),
         check_rules.ce_not_weaker_than_margin_losses(evidence),
         check_rules.rescaled_logits(evidence),
         check_rules.input_gradient_nonzero(evidence),

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from supcon_tf.config import EvaluationConfig
+from supcon_tf.config import EvaluationConfig, without_retired_attacks
 from supcon_tf.errors import UserError
 from supcon_tf.options import from_json, plain_number
 from supcon_tf.run_folder import RunFolder
@@ -32,7 +32,7 @@ def refuse_to_shrink(
         return
     try:
         earlier = json.loads(folder.robustness_file.read_text())
-        recorded = from_json(earlier.get("settings") or {})
+        recorded = from_json(without_retired_attacks(earlier.get("settings") or {}))
         # Where robustness.json does not say, the run was evaluated as it was trained.
         made_with = dataclasses.replace(folder.config().evaluation, **recorded)
         lost = list(_losses(earlier, made_with, settings, num_examples))
@@ -61,7 +61,7 @@ def covers(
         settings: of the evaluation that is asked for.
         num_examples: how many images it attacks.
     """
-    recorded = result.get("settings") or {}
+    recorded = without_retired_attacks(result.get("settings") or {})
     try:
         made_with = EvaluationConfig(**from_json(recorded))
     except (TypeError, UserError):

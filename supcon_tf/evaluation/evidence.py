@@ -46,8 +46,7 @@ class Evidence:
         rescaled: under PGD on the logits divided by a number.
         noise: with random noise.
         transfer: under the transfer attack; None without a source.
-        square: under Square, of those that stand the gradient attacks; None if the norm
-            is not linf.
+        square: under Square, of those that stand the gradient attacks.
         gradient_usable: (N,) the input gradient is finite and not zero everywhere.
         logits: (N, classes) of the images.
         logits_again: (N, classes) of a second evaluation.
@@ -65,7 +64,7 @@ class Evidence:
     rescaled: dict[int, np.ndarray]
     noise: np.ndarray
     transfer: np.ndarray | None
-    square: np.ndarray | None
+    square: np.ndarray
     gradient_usable: np.ndarray
     logits: np.ndarray
     logits_again: np.ndarray
@@ -116,8 +115,8 @@ def gather(
     clean = correct & compared
     strengths = sorted({*config.epsilons, whole_range(config.norm, sample)})
     losses = ["pgd_cw", "pgd_dlr"] if logits.shape[1] > 2 else ["pgd_cw"]
-    attacks = 5 + len(strengths) + len(losses) + len(RESCALINGS)
-    attacks += (source is not None) + (config.norm == "linf")
+    attacks = 6 + len(strengths) + len(losses) + len(RESCALINGS)
+    attacks += source is not None
 
     with tqdm(total=attacks, desc=title, unit="attack", disable=None) as bar:
         run = _Runner(target, sample, config, seed, bar, journal)
@@ -145,7 +144,7 @@ def gather(
             rescaled=run.rescaled(epsilon, clean),
             noise=run("noise", epsilon, clean),
             transfer=run("transfer", epsilon, clean, source=source) if source else None,
-            square=run("square", epsilon, stands) if config.norm == "linf" else None,
+            square=run("square", epsilon, stands),
             gradient_usable=usable,
             logits=logits,
             logits_again=again,

@@ -116,6 +116,7 @@ def evaluate(
             config,
             seed=seed,
             source=source,
+            attacks=robustness.rows,
             deterministic=deterministic,
             title=f"{title}: checks",
             journal=journal.within("checks"),

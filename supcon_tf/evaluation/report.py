@@ -9,6 +9,7 @@ import keras
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData
 from supcon_tf.evaluation.accuracy import accuracy_table, headline, reading
+from supcon_tf.evaluation.autoattack_section import autoattack_section
 from supcon_tf.files import write_text
 from supcon_tf.history import history_sentence
 from supcon_tf.markdown import markdown_table, plain
@@ -48,6 +49,7 @@ def write_report(
         "## Accuracy",
         markdown_table(*accuracy_table(result)),
         reading(result),
+        autoattack_section(result),
         pictures.pop(CURVES, ""),
         "## Can these figures be believed?",
         _checks(result),
@@ -170,7 +172,9 @@ def _settings(result: dict[str, Any], origin: list[str]) -> str:
         seen = {}
         for row in model["attacks"] or []:
             settings = {k: v for k, v in row["parameters"].items() if k != "step_size"}
-            seen[row["name"]] = ", ".join(f"{k} {v}" for k, v in settings.items())
+            seen[row["name"]] = ", ".join(
+                f"{name} {_setting(value)}" for name, value in settings.items()
+            )
         lines += [f"{name}: {row}" for name, row in seen.items()]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -178,3 +182,10 @@ def _settings(result: dict[str, Any], origin: list[str]) -> str:
 def _flag(value: Any) -> str:
     several = isinstance(value, tuple | list)
     return plain(",".join(map(plain_number, value)) if several else str(value))
+
+
+def _setting(value: Any) -> str:
+    """A parameter of an attack; of the attacks it is made of, their names."""
+    if isinstance(value, list):
+        return " then ".join(member["name"] for member in value)
+    return str(value)

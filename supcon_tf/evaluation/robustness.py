@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,17 @@ import numpy as np
 from tqdm import tqdm
 
 from supcon_tf.attacks import (
+    APGD,
+    FAB,
     FGSM,
     PGD,
-    AutoAttackART,
+    AutoAttack,
     RandomNoise,
     Square,
     Target,
     Transfer,
 )
+from supcon_tf.attacks.attack import Attack
 from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.errors import UserError
@@ -29,6 +32,8 @@ from supcon_tf.evaluation.statistics import wilson_interval
 
 # Images that are held as float32 at a time, and lost at most when a run is stopped.
 CHUNK = 1024
+# Of an attack with thousands of passes an image, as few as still fill the batches.
+_FEWEST, _COSTLY = 256, 1000
 
 
 @dataclass
@@ -78,15 +83,23 @@ def measure_robustness(
     )
     result = Robustness(outcomes={"clean": clean["predicted"] == split.labels})
     correct = np.flatnonzero(result.outcomes["clean"])
-    total = len(config.attacks) * len(config.epsilons) * len(correct)
-    with tqdm(total=total, desc=title, unit="image", disable=None) as bar:
-        for name in config.attacks:
-            for epsilon, survived, seconds, attack in _survivors(
-                name, target, split, correct, config, seed, source, bar, journal
+    made = {
+        name: [make_attack(name, e, config, seed, source) for e in config.epsilons]
+        for name in config.attacks
+    }
+    # In passes: an image of one attack takes thousands of them, of another a few.
+    passes = sum(one.cost(target.classes) for of in made.values() for one in of)
+    total = passes * len(correct)
+    with tqdm(
+        total=total, desc=title, unit="pass", unit_scale=True, disable=None
+    ) as bar:
+        for name, attacks in made.items():
+            for epsilon, attack, left in _left_by(
+                name, attacks, config, target, split, correct, bar, journal
             ):
                 outcome = np.zeros(len(split), bool)
-                outcome[correct[survived]] = True
-                row = _row(name, epsilon, outcome, config, attack, seconds)
+                outcome[left.rows] = True
+                row = _row(name, epsilon, outcome, config, attack, left, target)
                 result.rows.append(row)
                 result.outcomes[outcome_name(name, epsilon)] = outcome
     return result
@@ -140,23 +153,37 @@ def make_attack(
         return Transfer(made_on_source, source)
     if name == "square":
         return Square(epsilon=radius, norm=norm, seed=seed)
-    if name == "autoattack_art":
-        return AutoAttackART(epsilon=radius, norm=norm, seed=seed)
-    raise UserError(f"it must be one of {', '.join(ATTACKS)}. Received: {name!r}")
+    ball: dict[str, Any] = {"epsilon": radius, "norm": norm, "seed": seed}
+    standard: dict[str, Callable[[], Attack]] = {
+        "apgd_ce": lambda: APGD(loss="ce", **ball),
+        "apgd_t": lambda: APGD(loss="dlr_targeted", **ball),
+        "fab_t": lambda: FAB(**ball),
+        "square_5000": lambda: Square(queries=5000, schedule="raw", **ball),
+        "autoattack": lambda: AutoAttack(**ball),
+    }
+    if name not in standard:
+        raise UserError(f"it must be one of {', '.join(ATTACKS)}. Received: {name!r}")
+    return standard[name]()
 
 
 def refuse_impossible_attacks(
-    config: EvaluationConfig, seed: int = 0, source: keras.Model | None = None
+    config: EvaluationConfig,
+    seed: int = 0,
+    source: keras.Model | None = None,
+    classes: int | None = None,
 ) -> None:
     """Makes every attack once, so that none is refused after the others have run.
 
     Raises:
-        UserError: naming the attack and what is wrong with it.
+        UserError: naming the attack and what is wrong with it, such as that it needs
+            more than this number of classes.
     """
     for name in config.attacks:
         for epsilon in config.epsilons:
             try:
-                make_attack(name, epsilon, config, seed, source)
+                attack = make_attack(name, epsilon, config, seed, source)
+                if classes is not None:
+                    attack.objective.check_classes(classes)
             except UserError as error:
                 raise UserError(f"--attacks={name}: {error}") from error
 
@@ -179,53 +206,86 @@ def logits_of(target: Target, split: Split) -> np.ndarray:
 
 
 def chunks(
-    split: Split, rows: np.ndarray
+    split: Split, rows: np.ndarray, size: int = CHUNK
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Float32 images in [0,1], labels and row numbers, a bounded number at a time."""
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
         yield split.images[part].astype(np.float32) / 255, split.labels[part], part
 
 
-def _survivors(
+@dataclass
+class _Left:
+    """What an attack has left so far.
+
+    `rows` are the images (N,) that stand, `after` their number after each of the
+    attacks that it is made of, if there are several.
+    """
+
+    rows: np.ndarray
+    seconds: float = 0.0
+    after: dict[str, int] = field(default_factory=dict)
+
+
+def _left_by(
     name: str,
+    attacks: Sequence[Attack],
+    config: EvaluationConfig,
     target: Target,
     split: Split,
     correct: np.ndarray,
-    config: EvaluationConfig,
-    seed: int,
-    source: Target | None,
     bar: tqdm,
     journal: Journal,
-) -> Iterator[tuple[float, np.ndarray, float, Any]]:
-    """For each epsilon: who of `correct` survives, the seconds, and the attack."""
-    attacks = [make_attack(name, e, config, seed, source) for e in config.epsilons]
-    groups = [attacks] if attacks[0].shares_epsilons else [[one] for one in attacks]
+) -> Iterator[tuple[float, Attack, _Left]]:
+    """For each epsilon its attack, and what that leaves of `correct`."""
+    together = attacks[0].shares_epsilons
+    groups = [attacks] if together else [[one] for one in attacks]
     epsilons = iter(config.epsilons)
     for group in groups:
         named = list(itertools.islice(epsilons, len(group)))
         part = "+".join(outcome_name(name, epsilon) for epsilon in named)
-        survived, seconds = _in_parts(group, part, target, split, correct, bar, journal)
-        for epsilon, attack, row in zip(named, group, survived, strict=True):
-            yield epsilon, row, seconds / len(group), attack
+        left = [_Left(correct) for _ in group]
+        for stage in group[0].stages():
+            at_stage = [attack.stages()[stage] for attack in group]
+            # Attacks that share epsilons have one stage, so they start from the same.
+            among = left[0].rows
+            survived, seconds = _in_parts(
+                at_stage,
+                part + (stage and f"/{stage}"),
+                target,
+                split,
+                among,
+                bar,
+                journal,
+            )
+            cost = sum(attack.cost(target.classes) for attack in at_stage)
+            bar.total -= cost * (len(correct) - len(among))
+            for one, row in zip(left, survived, strict=True):
+                one.rows = among[row]
+                one.seconds += seconds / len(group)
+                if stage:
+                    one.after[stage] = len(one.rows)
+        yield from zip(named, group, left, strict=True)
 
 
 def _in_parts(
-    attacks: Sequence[Any],
+    attacks: Sequence[Attack],
     name: str,
     target: Target,
     split: Split,
-    correct: np.ndarray,
+    among: np.ndarray,
     bar: tqdm,
     journal: Journal,
 ) -> tuple[np.ndarray, float]:
-    """Who of `correct` survives (attacks, N), and the seconds, now or before.
+    """Who of `among` survives (attacks, N), and the seconds, now or before.
 
     The attacks are one at several strengths. Each part is kept once it is finished.
     """
     radii = [attack.epsilon for attack in attacks]
+    cost = attacks[0].cost(target.classes)
+    size = CHUNK if cost < _COSTLY else _FEWEST
     parts, seconds = [np.zeros((len(radii), 0), bool)], 0.0
-    for number, (images, labels, rows) in enumerate(chunks(split, correct)):
+    for number, (images, labels, rows) in enumerate(chunks(split, among, size)):
 
         def survivors(
             images: np.ndarray = images,
@@ -241,7 +301,7 @@ def _in_parts(
         part = journal.part(f"{name}/{number}", survivors)
         parts.append(part["survived"])
         seconds += float(part["seconds"])
-        bar.update(part["survived"].size)
+        bar.update(cost * part["survived"].size)
     return np.concatenate(parts, axis=1), seconds
 
 
@@ -250,10 +310,11 @@ def _row(
     epsilon: float,
     outcome: np.ndarray,
     config: EvaluationConfig,
-    attack: Any,
-    seconds: float,
+    attack: Attack,
+    left: _Left,
+    target: Target,
 ) -> dict[str, Any]:
-    return {
+    row = {
         "name": name,
         "norm": config.norm,
         "epsilon": pixel_units(epsilon, config.norm),
@@ -261,6 +322,22 @@ def _row(
         "accuracy": float(outcome.mean()),
         "interval_95": list(wilson_interval(int(outcome.sum()), len(outcome))),
         "num_examples": len(outcome),
-        "parameters": attack.parameters(),
-        "seconds": round(seconds, 3),
+        "parameters": _made_with(attack.parameters(), target.classes),
+        "seconds": round(left.seconds, 3),
     }
+    if left.after:
+        row["cumulative"] = [
+            {"attack": stage, "accuracy": count / len(outcome)}
+            for stage, count in left.after.items()
+        ]
+    return row
+
+
+def _made_with(parameters: dict[str, Any], classes: int) -> dict[str, Any]:
+    """The parameters, with no more targets than the model has wrong classes."""
+    made = dict(parameters)
+    if made.get("targets") is not None:
+        made["targets"] = min(made["targets"], classes - 1)
+    if "members" in made:
+        made["members"] = [_made_with(member, classes) for member in made["members"]]
+    return made

@@ -54,7 +54,7 @@ def evaluate_run(
     destination = destination or folder
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    refuse_impossible_attacks(config.evaluation, config.seed, source)
+    refuse_impossible_attacks(config.evaluation, config.seed, source, data.num_classes)
     found = {}
     paths = finished_stages(folder, config)
     journal = _journal(destination, config, data, paths)
@@ -130,7 +130,7 @@ def evaluate_file(
     """
     split = chosen_split(data, config)
     source = transfer_source(config.evaluation, data)
-    refuse_impossible_attacks(config.evaluation, config.seed, source)
+    refuse_impossible_attacks(config.evaluation, config.seed, source, data.num_classes)
     model = load_model(path)
     check_fits(model, data, f"--model={path}")
     model = for_attacks(model, split)

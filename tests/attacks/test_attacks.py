@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import supcon_tf.attacks
-from supcon_tf.attacks import FGSM, PGD, RandomNoise, Square, Target, Transfer
+from supcon_tf.attacks import (
+    APGD,
+    FAB,
+    FGSM,
+    PGD,
+    RandomNoise,
+    Square,
+    Target,
+    Transfer,
+)
 from supcon_tf.errors import UserError
 
 # name: (constructor, norms)
@@ -27,7 +36,14 @@ ATTACKS = {
     "pgd_restarts": (lambda **k: PGD(steps=3, restarts=3, **k), ("linf", "l2")),
     "pgd_full": (lambda **k: PGD(steps=5, early_stop=False, **k), ("linf", "l2")),
     "noise": (lambda **k: RandomNoise(trials=3, **k), ("linf", "l2")),
-    "square": (lambda **k: Square(queries=15, **k), ("linf",)),
+    "square": (lambda **k: Square(queries=15, **k), ("linf", "l2")),
+    "apgd": (lambda **k: APGD(steps=5, restarts=2, **k), ("linf", "l2")),
+    "apgd_t": (lambda **k: APGD(steps=3, loss="dlr_targeted", **k), ("linf", "l2")),
+    "fab": (lambda **k: FAB(steps=3, **k), ("linf", "l2")),
+    "fab_untargeted": (
+        lambda **k: FAB(steps=2, targets=None, restarts=2, **k),
+        ("linf", "l2"),
+    ),
 }
 ROWS = [
     pytest.param(make, {"epsilon": epsilon, "norm": norm}, id=f"{name}-{norm}")
@@ -49,7 +65,9 @@ def test_public_names():
         "PGD",
         "RandomNoise",
         "Square",
-        "AutoAttackART",
+        "APGD",
+        "AutoAttack",
+        "FAB",
         "ProbabilityOutputError",
         "Target",
         "Transfer",
@@ -236,7 +254,6 @@ def test_wrong_indices_and_batch_sizes_are_refused(target, data):
         (lambda: PGD(restarts=2, random_start=False), "needs random_start"),
         (lambda: PGD(loss="hinge"), "loss must be one of"),
         (lambda: PGD(seed=-1), "seed must be"),
-        (lambda: Square(norm="l2"), "Square knows norm='linf' only"),
         (lambda: Square(p_init=0), "p_init must be in"),
         (lambda: RandomNoise(trials=0), "trials must be"),
     ],

@@ -1,13 +1,10 @@
 """The same attack by other libraries, where they are installed."""
 
-import builtins
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.attacks import FGSM, PGD, AutoAttackART
-from supcon_tf.errors import UserError
+from supcon_tf.attacks import FGSM, PGD
 
 EPSILON = 0.03
 peers = pytest.mark.parametrize("peer", ["cleverhans", "foolbox", "art"])
@@ -94,43 +91,3 @@ def test_pgd_leaves_the_accuracy_that_the_peers_leave(peer, model, data, predict
     ours = PGD(epsilon=EPSILON).survivors(model, images, labels)
     assert 0.05 < ours.mean() < 0.95
     assert abs(ours.mean() - theirs.mean()) <= 0.005
-
-
-@pytest.mark.parametrize(("norm", "epsilon"), [("linf", EPSILON), ("l2", 0.4)])
-def test_autoattack_of_art_runs_and_keeps_its_bounds(model, data, norm, epsilon):
-    need("art")
-    need("multiprocess")
-    images, labels = data[0][:24], data[1][:24]
-    state = np.random.get_state()[1].copy()
-    attack = AutoAttackART(epsilon=epsilon, norm=norm, steps=10, queries=5)
-    adversarial = attack(model, images, labels).numpy()
-    flat = (adversarial - images).reshape(len(images), -1)
-    length = np.linalg.norm(flat, ord=np.inf if norm == "linf" else 2, axis=1)
-    assert length.max() <= epsilon + 1e-6
-    assert np.abs(flat).max() > 0
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
-    left = np.argmax(model(adversarial), axis=1) == labels
-    pgd = PGD(epsilon=epsilon, norm=norm).survivors(model, images, labels)
-    assert abs(left.mean() - pgd.mean()) <= 0.1
-
-
-def test_missing_art_names_the_command(monkeypatch, model, data):
-    real = builtins.__import__
-
-    def without_art(name, *arguments, **keywords):
-        if name.split(".")[0] in ("art", "multiprocess"):
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", without_art)
-    with pytest.raises(UserError, match=r"pip install 'supcon-tf\[attacks\]'"):
-        AutoAttackART()(model, *data)
-
-
-def test_autoattack_says_what_it_is_made_of():
-    attack = AutoAttackART()
-    assert attack.members == ("apgd_ce", "apgd_dlr", "deepfool", "square")
-    assert attack.parameters()["members"] == list(attack.members)
-    assert "NOT the standard AutoAttack" in AutoAttackART.__doc__
-    with pytest.raises(UserError, match="epsilon must be above 0"):
-        AutoAttackART(epsilon=0)

@@ -39,6 +39,33 @@ def evidence() -> Evidence:
     )
 
 
+def test_square_is_judged_by_autoattack_where_that_was_made(evidence):
+    def row(accuracies, epsilon=8):
+        names = ("apgd_ce", "apgd_t", "fab_t", "square")
+        return {
+            "norm": "linf",
+            "epsilon_255": epsilon,
+            "num_examples": 1000,
+            "cumulative": [
+                {"attack": name, "accuracy": accuracy}
+                for name, accuracy in zip(names, accuracies, strict=True)
+            ],
+        }
+
+    # On the sample it would fail.
+    evidence = dataclasses.replace(evidence, square=first(0))
+    plain = {"norm": "linf", "epsilon_255": 8, "num_examples": 1000}
+    honest = [plain, row((0.5, 0.45, 0.44, 0.438))]
+    check = check_rules.square_not_stronger(evidence, honest)
+    assert (check["passed"], check["value"], check["threshold"]) == (True, 0.002, 0.002)
+    masked = [*honest, row((0.5, 0.45, 0.44, 0.437), 4)]
+    check = check_rules.square_not_stronger(evidence, masked)
+    assert check["passed"] is False
+    assert "0.30% of 1000 images" in check["detail"]
+    assert "AutoAttack at 4/255" in check["detail"]
+    assert check_rules.square_not_stronger(evidence, [plain])["passed"] is False
+
+
 AT_THE_LIMIT_AND_BEYOND = [
     ("pgd_not_weaker_than_fgsm", {"fgsm_only": first(1)}, {"fgsm_only": first(2)}),
     ("pgd_converged", {"pgd_doubled": first(39)}, {"pgd_doubled": first(38)}),

@@ -16,9 +16,11 @@ import pytest
 import supcon_tf.evaluation
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import load
+from supcon_tf.errors import UserError
 from supcon_tf.evaluation.__main__ import main
 from supcon_tf.evaluation.command import parse_request
 from supcon_tf.evaluation.coverage import covers
+from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.evaluation.run import _journal
 from supcon_tf.flags import run_command
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
@@ -454,10 +456,13 @@ def test_kept_parts_are_those_of_the_same_images(run_dir, tmp_path, data):
     assert int(parts(other).part("clean", lambda: {"x": 2})["x"]) == 2
 
 
-def test_attacks_that_cannot_be_made_are_refused_before_any_is_run(refused, run_dir):
-    words = ["--attacks=fgsm,square", "--norm=l2", "--epsilons=1"]
-    error = refused(f"--run_dir={run_dir}", *words, command=main)
-    assert "--attacks=square" in error
+def test_attacks_that_cannot_be_made_are_refused_before_any_is_run():
+    for name, classes in (("pgd_dlr", 2), ("apgd_t", 3), ("autoattack", 3)):
+        settings = EvaluationConfig(attacks=("fgsm", name))
+        message = f"--attacks={name}: .* needs at least {classes + 1} classes"
+        with pytest.raises(UserError, match=message):
+            refuse_impossible_attacks(settings, classes=classes)
+        refuse_impossible_attacks(settings, classes=classes + 1)
 
 
 def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_path):

@@ -1,0 +1,177 @@
+"""AutoAttack in an evaluation: its figures, its progress, and how it goes on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from supcon_tf.attacks import APGD, FAB, AutoAttack, Square
+from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.data import Split
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation import robustness as robustness_module
+from supcon_tf.evaluation.autoattack_section import autoattack_section
+from supcon_tf.evaluation.coverage import refuse_to_shrink
+from supcon_tf.evaluation.journal import Journal
+from supcon_tf.evaluation.robustness import measure_robustness
+from supcon_tf.run_folder import RunFolder
+
+CONFIG = EvaluationConfig(attacks=("fgsm", "autoattack"), epsilons=(8.0, 24.0))
+MEMBERS = ("apgd_ce", "apgd_t", "fab_t", "square")
+
+
+def short(**ball):
+    attack = AutoAttack(**ball)
+    attack.members = {
+        "apgd_ce": APGD(steps=3, **ball),
+        "apgd_t": APGD(loss="dlr_targeted", steps=3, **ball),
+        "fab_t": FAB(steps=3, **ball),
+        "square": Square(queries=5, schedule="raw", **ball),
+    }
+    return attack
+
+
+@pytest.fixture
+def split(test_digits):
+    return Split(test_digits.images[:60], test_digits.labels[:60])
+
+
+@pytest.fixture
+def shortened(monkeypatch):
+    monkeypatch.setattr(robustness_module, "AutoAttack", short)
+
+
+class Bar:
+    """Notes what the progress bar is told."""
+
+    def __init__(self, total, **_):
+        self.total, self.done = total, 0
+        bars.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, amount):
+        self.done += amount
+
+
+bars: list[Bar] = []
+
+
+def test_its_figures_are_those_of_one_attack_after_the_other(
+    honest, split, shortened, monkeypatch
+):
+    monkeypatch.setattr(robustness_module, "tqdm", Bar)
+    monkeypatch.setattr(robustness_module, "_COSTLY", 1)
+    monkeypatch.setattr(robustness_module, "_FEWEST", 16)
+    measured = measure_robustness(honest, split, CONFIG)
+    images = split.images.astype(np.float32) / 255
+    by_hand = short(epsilon=24 / 255).survivors(honest, images, split.labels)
+    np.testing.assert_array_equal(measured.outcomes["autoattack@24"], by_hand)
+    for row in measured.rows[2:]:
+        names = [step["attack"] for step in row["cumulative"]]
+        left = [step["accuracy"] for step in row["cumulative"]]
+        assert names == list(MEMBERS)
+        assert left == sorted(left, reverse=True)
+        assert left[-1] == row["accuracy"]
+        targets = [m.get("targets") for m in row["parameters"]["members"]]
+        assert targets == [None, 9, 9, None]
+    assert measured.rows[3]["accuracy"] < measured.rows[2]["accuracy"]
+    assert "cumulative" not in measured.rows[0]
+    # What is left to do shrinks as images fall, and all of it was done.
+    assert bars[-1].done == bars[-1].total > 0
+
+
+def test_a_stopped_one_goes_on_after_its_last_part(
+    honest, split, shortened, monkeypatch, tmp_path
+):
+    whole = measure_robustness(honest, split, CONFIG)
+    run = FAB.run
+
+    def stopped(self, *arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FAB, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        measure_robustness(honest, split, CONFIG, journal=Journal(tmp_path / "j", {}))
+    monkeypatch.setattr(FAB, "run", run)
+    ran = []
+
+    def noted(self, *arguments, **settings):
+        ran.append((self.loss, 255 * self.epsilon))
+        return APGD_RUN(self, *arguments, **settings)
+
+    APGD_RUN = APGD.run
+    monkeypatch.setattr(APGD, "run", noted)
+    again = measure_robustness(
+        honest, split, CONFIG, journal=Journal(tmp_path / "j", {})
+    )
+    assert [epsilon for _, epsilon in ran] == pytest.approx([24, 24])
+    for name, outcome in whole.outcomes.items():
+        np.testing.assert_array_equal(again.outcomes[name], outcome)
+
+
+def row(epsilon, targets, norm="linf"):
+    return {
+        "name": "autoattack",
+        "norm": norm,
+        "epsilon": epsilon,
+        "epsilon_255": epsilon if norm == "linf" else None,
+        "accuracy": 0.2,
+        "cumulative": [
+            {"attack": name, "accuracy": accuracy}
+            for name, accuracy in zip(MEMBERS, (0.5, 0.25, 0.2, 0.2), strict=True)
+        ],
+        "parameters": {"members": [{"name": "apgd_t", "targets": targets}]},
+    }
+
+
+def test_the_report_has_the_accuracy_after_each_attack():
+    model = {"stage": "final", "clean_accuracy": 0.7, "attacks": [row(8.0, 9)]}
+    text = " ".join(autoattack_section({"models": [model]}).split())
+    assert "| stage | epsilon | clean | apgd_ce | apgd_t | fab_t | square |" in text
+    assert "| final | 8/255 | 70.00% | 50.00% | 25.00% | 20.00% | 20.00% |" in text
+    assert "wrong classes" not in text
+    model["attacks"] = [row(0.5, 5, norm="l2")]
+    text = " ".join(autoattack_section({"models": [model]}).split())
+    assert "| final | 0.5 L2 | 70.00% |" in text
+    assert "aim at 5 wrong classes, all there are, and not at 9" in text
+    model["attacks"] = [{"name": "fgsm"}]
+    assert autoattack_section({"models": [model, {"attacks": None}]}) == ""
+
+
+def test_a_model_of_six_classes_has_five_targets(honest, split, shortened):
+    few = Split(split.images, split.labels % 6)
+
+    def six_logits(images, training=False):
+        return honest(images, training=training)[:, :6]
+
+    config = EvaluationConfig(attacks=("apgd_t",), epsilons=(1.0,))
+    target = robustness_module.target_of(six_logits, few)
+    measured = measure_robustness(target, few, config)
+    assert measured.rows[0]["parameters"]["targets"] == 5
+
+
+def test_an_evaluation_by_a_retired_attack_is_not_replaced_by_one_without(tmp_path):
+    made = {"name": "autoattack_art", "norm": "linf", "epsilon": 8 / 255}
+    result = {
+        "split": "test",
+        "num_examples": 60,
+        "settings": {"attacks": ["autoattack_art"], "epsilons": [8.0]},
+        "models": [{"attacks": [{**made, "epsilon_255": 8.0, "parameters": {}}]}],
+    }
+    folder = RunFolder(tmp_path)
+    folder.config_file.write_text(Config().to_json())
+    folder.robustness_file.write_text(json.dumps(result))
+    with pytest.raises(UserError, match="--attacks lacks autoattack_art"):
+        refuse_to_shrink(folder, EvaluationConfig(), 60)
+
+
+def test_a_run_that_names_a_retired_attack_can_still_be_read():
+    old = Config().to_json().replace('"fgsm"', '"fgsm", "autoattack_art"')
+    assert Config.from_json(old) == Config()
+    only = Config().to_json().replace('"fgsm"', '"autoattack_art"')
+    assert Config.from_json(only) == Config()
