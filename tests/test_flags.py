@@ -342,7 +342,8 @@ def test_a_comment_after_a_value_and_quotes_in_a_flagfile_are_refused(flagfile, 
         )
         assert error.count("\n") == 1
     for value in ("a#1", "#1", "it's", 'a "b" c', "gs://bucket"):
-        assert config_of(flagfile(f"--data_dir={value}\n")).data.data_dir == value
+        text = f"--dataset=folder\n--data_dir={value}\n"
+        assert config_of(flagfile(text)).data.data_dir == value
 
 
 def test_a_value_that_no_flagfile_can_hold_is_refused():
@@ -447,7 +448,8 @@ def another(default, allowed):
         return next(choice for choice in allowed.choices if choice != default)
     if isinstance(default, str):
         return default + "_2"
-    return default + 1 if allowed.accepts(default + 1) else default / 2
+    others = (default + 1, default / 2, default + 0.5)
+    return next(x for x in others if x != default and allowed.accepts(x))
 
 
 def test_the_flags_of_a_run_name_every_option():

@@ -195,7 +195,7 @@ def test_a_folder_without_images_is_named(refused, tmp_path, folders):
     for name in ("", *folders):
         (root / name).mkdir(parents=True, exist_ok=True)
     message = refused("--dataset=folder", f"--data_dir={root}")
-    assert message.startswith("--data_dir must hold train/CLASS/*.png|jpg|jpeg. ")
+    assert message.startswith("--data_dir must hold train/CLASS/IMAGE. ")
     assert f"Received: no {'images below' if folders else 'folder'} {root}" in message
 
 
@@ -210,7 +210,7 @@ def test_a_corrupt_image_is_named(refused, tmp_path, kept):
     broken = root / "train" / "dog" / "7.png"
     broken.write_bytes(broken.read_bytes()[:kept])
     message = refused("--dataset=folder", f"--data_dir={root}", "--limit_train=0")
-    assert message.startswith("--data_dir has an image that can't be decoded: ")
+    assert message.startswith("--data_dir has images that can't be decoded")
     assert str(broken) in message
 
 
