@@ -103,6 +103,11 @@ class _Path(flags.ArgumentParser):
         path = os.path.expanduser(argument)
         if path.startswith("~"):
             raise ValueError("must begin with a home folder that is known, or with ./~")
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            # It could not be written into flags.txt.
+            raise ValueError("must be a path in UTF-8") from None
         return path
 
     def flag_type(self) -> str:

@@ -380,6 +380,14 @@ def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer)
     )
 
 
+def test_a_path_that_is_not_utf_8_is_refused(answer):
+    assert answer("--run_dir=runs/\udcff") == (
+        2,
+        "",
+        "error: --run_dir must be a path in UTF-8. Received: 'runs/\\udcff'\n",
+    )
+
+
 def test_every_command_knows_which_of_its_flags_are_paths():
     from export.settings import ExportSettings
     from supcon_tf.compare import CompareSettings
