@@ -195,10 +195,10 @@ def _adversary(folder: RunFolder, config: Config, name: str) -> dict[str, Any] |
 
 
 def _best_epoch(folder: RunFolder, name: str) -> dict[str, Any] | None:
-    """The epoch whose model a stage kept, which is the first of the best."""
+    """The epoch whose model a stage kept, which is the last of the best."""
     lines = [line for line in folder.metrics() if line["stage"] == name]
     judged = [line for line in lines if "robust_accuracy" in line]
     if not judged:
         return None
-    best = max(judged, key=lambda line: line["robust_accuracy"])
+    best = max(judged, key=lambda line: (line["robust_accuracy"], line["epoch"]))
     return {key: best[key] for key in ("epoch", "robust_accuracy")}

@@ -63,9 +63,13 @@ class BestEpoch:
         return self.epoch > 0 and self.last_accuracy < COLLAPSED * self.accuracy
 
     def record(self, epoch: int, accuracy: float) -> None:
-        """Takes note of an epoch (from 1); keeps its weights if none was better."""
+        """Takes note of an epoch (from 1); keeps its weights if none was better.
+
+        Of equals the last is kept, which has learned for longer.
+        """
         best = self.accuracy
-        if accuracy > best:
+        # What is kept is float32, and an equal must not seem less.
+        if np.float32(accuracy) >= best:
             best = accuracy
             self._epoch.assign(epoch)
             for kept, variable in zip(self._kept, self._values, strict=True):

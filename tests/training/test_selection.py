@@ -15,11 +15,12 @@ def recorded(accuracies):
     return variable, best
 
 
-def test_first_of_the_best_epochs_is_kept():
+def test_last_of_the_best_epochs_is_kept():
     for accuracies, epoch in (
         ([0.0], 1),
+        ([0.0, 0.0], 2),
         ([0.1, 0.3, 0.2], 2),
-        ([0.1, 0.3, 0.3, 0.0], 2),
+        ([0.1, 0.3, 0.3, 0.0], 3),
     ):
         variable, best = recorded(accuracies)
         assert best.epoch == epoch
