@@ -176,7 +176,9 @@ def test_fit_trains_on_attacked_images_and_withstands_more(images):
 
 
 @pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16"])
-def test_every_policy_trains_with_an_adversary(images, policy):
+def test_every_policy_trains_with_an_adversary(images, policy, computable):
+    computable(policy)
+
     def encoder():
         return keras.Sequential(
             [
