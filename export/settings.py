@@ -43,7 +43,7 @@ class ExportSettings:
     fold_batch_norm: bool = option(
         True,
         "fold batch norm into the convolutions: faster, logits within 1e-4 of the "
-        "run's model; without, they are the same bit for bit",
+        "run's model; without, within 1e-5",
     )
     verify_images: int = option(
         64, "test images that the export is verified on", minimum=8, maximum=4096

@@ -89,7 +89,8 @@ def split_by_name(
     An image is held out if a hash of its name lies within the share, whatever other
     images there are: one that is added or removed moves no other. So the share is met
     on average only. The exceptions: a class of which the share is more than half an
-    image gives at least one, and every class keeps one.
+    image gives at least one (so one that grows to that size may give an image that it
+    kept), and every class keeps one.
 
     Args:
         labels: (N,) integers.
