@@ -8,9 +8,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from supcon_tf.config import Config
-from supcon_tf.environment import prepare_environment
-from supcon_tf.flags import (
+from supcon_tf.commands.flags import (
     config_from,
     default_run_dir,
     define_config,
@@ -19,13 +17,15 @@ from supcon_tf.flags import (
     parse,
     run_command,
 )
-from supcon_tf.folder_lock import sole_use
-from supcon_tf.run_folder import RunFolder
-from supcon_tf.training.stop_signal import leaving_on_sigterm
+from supcon_tf.config import Config
+from supcon_tf.runs.folder_lock import sole_use
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.runtime.environment import prepare_environment
+from supcon_tf.runtime.stop_signal import leaving_on_sigterm
 
 if TYPE_CHECKING:
     from supcon_tf.data import ImageData
-    from supcon_tf.workers import Workers
+    from supcon_tf.distribution.workers import Workers
 
 USAGE = """
 usage: python train.py --flagfile=flags/digits.flags [--flag=value ...]
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
     prepare_environment()
     with leaving_on_sigterm(), contextlib.ExitStack() as held:
         # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
-        from supcon_tf.workers import join_workers
+        from supcon_tf.distribution.workers import join_workers
 
         workers = join_workers(config)
         folder = RunFolder(run_dir)
@@ -56,8 +56,8 @@ def train_together(
 ) -> "ImageData":
     """The training, on this machine as one of many or the only one, and its data."""
     from supcon_tf.data import load
+    from supcon_tf.training.run import train
     from supcon_tf.training.setup import prepare_process
-    from supcon_tf.training.training import train
 
     prepare_process(config)
     workers.on_chief(lambda: folder.check(config))
@@ -86,10 +86,10 @@ def train_together(
 
 def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
     """The attacks and the report, unless they are there."""
-    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.results import finished_result
     from supcon_tf.evaluation.run import chosen_split, evaluate_run
-    from supcon_tf.markdown import markdown_table
+    from supcon_tf.results.accuracy import accuracy_table
+    from supcon_tf.results.markdown import markdown_table
 
     asked = len(chosen_split(data, config))
     result = finished_result(folder, config, data, asked)
@@ -100,7 +100,7 @@ def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
 
 def refuse_data(folder: RunFolder, config: Config, data: "ImageData") -> None:
     """Other images than those of the run, or of another use than before it."""
-    from supcon_tf.seen_images import refuse_seen_images
+    from supcon_tf.runs.seen_images import refuse_seen_images
 
     folder.check_data(data.fingerprint)
     refuse_seen_images(folder, config, data)

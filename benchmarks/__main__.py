@@ -15,10 +15,10 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks.measure import REPOSITORY, Row, table
+from supcon_tf.commands.flags import define_path, new_flags, parse, run_command
 from supcon_tf.errors import RunError, UserError
-from supcon_tf.files import write_text
-from supcon_tf.flags import define_path, new_flags, parse, run_command
-from supcon_tf.processor import processor_features, processor_says
+from supcon_tf.runs.files import write_text
+from supcon_tf.runtime.processor import processor_features, processor_says
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 # The table stands between these lines; what is around it is written by hand.
@@ -84,7 +84,7 @@ def _measured(module: str, arguments: list[str]) -> list[Row]:
     """The rows of a benchmark, from a process of its own."""
     code = (
         "import dataclasses, importlib, json, sys;"
-        "from supcon_tf.environment import prepare_environment;"
+        "from supcon_tf.runtime.environment import prepare_environment;"
         "prepare_environment();"
         f"rows = importlib.import_module('benchmarks.{module}').rows(*sys.argv[1:]);"
         "print(json.dumps([dataclasses.asdict(row) for row in rows]))"

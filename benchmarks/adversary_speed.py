@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.measure import Row, alternating, speed_row, table
 from benchmarks.step_speed import BATCH, CLASSES, TEMPERATURE, batch
-from supcon_tf.environment import prepare_environment
-from supcon_tf.processor import emulates_bfloat16
+from supcon_tf.runtime.environment import prepare_environment
+from supcon_tf.runtime.processor import emulates_bfloat16
 
 WIDTH = 32
 TURNS = 5
@@ -58,11 +58,11 @@ def step(
     import keras
     import tensorflow as tf
 
+    from supcon_tf.distribution.workers import Workers
     from supcon_tf.losses import CrossEntropyLoss, SupervisedContrastiveLoss
     from supcon_tf.models import ContrastiveClassifier, resnet18
     from supcon_tf.training.adversary import Adversary
     from supcon_tf.training.steps import training_step
-    from supcon_tf.workers import Workers
 
     model = ContrastiveClassifier(
         resnet18(width=width, dtype=policy), CLASSES, dtype=policy

@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.apart import apart
 from benchmarks.attack_peers import BATCH_SIZE, PEERS, STEPS, Subject
 from benchmarks.measure import Row, alternating, speed_row, table
-from supcon_tf.environment import prepare_environment
-from supcon_tf.flags import define_path, new_flags, parse, run_command
+from supcon_tf.commands.flags import define_path, new_flags, parse, run_command
+from supcon_tf.runtime.environment import prepare_environment
 
 TURNS = 5
 CURVE = "FGSM at four strengths"
@@ -87,7 +87,7 @@ def _subject(attack: str, run_dir: str, data_dir: str, count: int) -> Subject:
     from supcon_tf.data import load
     from supcon_tf.data.splits import balanced_sample
     from supcon_tf.models import load_model
-    from supcon_tf.run_folder import RunFolder
+    from supcon_tf.runs.run_folder import RunFolder
 
     folder = RunFolder(run_dir)
     config = folder.config().data

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from benchmarks.measure import Row, alternating, speed_row, table
-from supcon_tf.environment import prepare_environment
+from supcon_tf.runtime.environment import prepare_environment
 
 IMAGES, WIDTH, SIZE, EPSILON = 200, 16, 16, 24 / 255
 TRAINING_STEPS, BATCH_SIZE = 300, 64

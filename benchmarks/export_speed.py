@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, alternating, speed_row, table
-from supcon_tf.environment import prepare_environment
+from supcon_tf.runtime.environment import prepare_environment
 
 WIDTH = 32
 CLASSES = 100
@@ -66,7 +66,7 @@ def _runs(width: int, folder: Path) -> dict[str, Run]:
     """A function from images to logits for each form of one network."""
     import keras
 
-    from export.archive import write_saved_model
+    from supcon_tf.export.archive import write_saved_model
     from supcon_tf.models import ContrastiveClassifier, resnet18
     from supcon_tf.models.folding import fold_batch_norm
 

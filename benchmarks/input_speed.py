@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, alternating, speed_row, table
-from supcon_tf.environment import prepare_environment
+from supcon_tf.runtime.environment import prepare_environment
 
 BATCH = 128
 BATCHES = 8
@@ -58,7 +58,7 @@ def rows() -> list[Row]:
 
 def ours(images: np.ndarray, labels: np.ndarray) -> Callable[[], Any]:
     from supcon_tf.data import Split
-    from supcon_tf.data.pipeline import Batches
+    from supcon_tf.data.batches import Batches
 
     batches = Batches(
         Split(images, labels), batch_size=BATCH, augmentation="simclr", views=2

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, alternating, table
-from supcon_tf.environment import prepare_environment
+from supcon_tf.commands.flags import run_command
 from supcon_tf.errors import UserError
-from supcon_tf.flags import run_command
+from supcon_tf.runtime.environment import prepare_environment
 
 DIMENSION = 128
 CLASSES = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supcon_tf.markdown import markdown_table
+from supcon_tf.results.markdown import markdown_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Seconds between two turns.

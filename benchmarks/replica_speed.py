@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, alternating, speed_row, table
-from supcon_tf.environment import prepare_environment
+from supcon_tf.runtime.environment import prepare_environment
 
 BATCH = 128
 WIDTH = 32
@@ -58,11 +58,11 @@ def _step(strategy: Any, stock: bool) -> Callable[[], Any]:
     import tensorflow as tf
 
     from benchmarks.export_speed import stock_encoder
+    from supcon_tf.distribution.workers import Workers
     from supcon_tf.losses import SupervisedContrastiveLoss
     from supcon_tf.losses.cross_entropy import CrossEntropyLoss
     from supcon_tf.models import ContrastiveClassifier, resnet18
     from supcon_tf.training.steps import training_step
-    from supcon_tf.workers import Workers
 
     with strategy.scope():
         encoder = resnet18(width=WIDTH)

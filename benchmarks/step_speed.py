@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.apart import apart
 from benchmarks.measure import Row, alternating, speed_row, table
-from supcon_tf.environment import prepare_environment
-from supcon_tf.processor import emulates_bfloat16
+from supcon_tf.runtime.environment import prepare_environment
+from supcon_tf.runtime.processor import emulates_bfloat16
 
 BATCH = 128
 WIDTH = 64
@@ -80,11 +80,11 @@ def ours(policy: str, width: int) -> Callable[[], Any]:
     import keras
     import tensorflow as tf
 
+    from supcon_tf.distribution.workers import Workers
     from supcon_tf.losses import SupervisedContrastiveLoss
     from supcon_tf.losses.cross_entropy import CrossEntropyLoss
     from supcon_tf.models import ContrastiveClassifier, resnet18
     from supcon_tf.training.steps import training_step
-    from supcon_tf.workers import Workers
 
     model = ContrastiveClassifier(
         resnet18(width=width, dtype=policy), CLASSES, dtype=policy

@@ -1,1 +1,1 @@
-"""Deployment: a trained run as a SavedModel that serves, verified before it counts."""
+"""Deployment from a checkout: `python -m export` is `python -m supcon_tf.export`."""

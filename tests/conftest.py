@@ -1,6 +1,6 @@
 """Shared fixtures: a small network and small real data."""
 
-from supcon_tf.environment import quieten_tensorflow
+from supcon_tf.runtime.environment import quieten_tensorflow
 
 quieten_tensorflow()
 

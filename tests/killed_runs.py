@@ -25,7 +25,7 @@ PATIENCE = 600
 def train_main():
     """`main` of train.py, with all that it needs imported but nothing begun."""
     import supcon_tf.evaluation.run
-    import supcon_tf.training.training  # noqa: F401
+    import supcon_tf.training.run  # noqa: F401
 
     spec = importlib.util.spec_from_file_location("train", REPOSITORY / "train.py")
     module = importlib.util.module_from_spec(spec)
@@ -96,7 +96,7 @@ def main(folder, seed, kills, words):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
-    from supcon_tf.environment import prepare_environment
+    from supcon_tf.runtime.environment import prepare_environment
 
     prepare_environment()
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -38,7 +38,13 @@ def after(statements, expression):
 
 @pytest.mark.parametrize(
     "module",
-    ["supcon_tf", "supcon_tf.config", "supcon_tf.flags", "supcon_tf.options", "train"],
+    [
+        "supcon_tf",
+        "supcon_tf.config",
+        "supcon_tf.commands.flags",
+        "supcon_tf.config.options",
+        "train",
+    ],
 )
 def test_describing_a_run_loads_nothing_heavy(module):
     imported = after(f"import json, sys, {module}", "list(sys.modules)")

@@ -17,10 +17,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from supcon_tf.commands.flags import run_command
 from supcon_tf.config import Config
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import UserError
-from supcon_tf.flags import run_command
-from supcon_tf.workers import Workers
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPES = sorted((REPOSITORY / "flags").glob("*.flags"))
@@ -250,7 +250,7 @@ def test_an_evaluation_that_cannot_be_is_refused_before_the_training(
     def train(*_):
         raise AssertionError("trained for an evaluation that can't be made")
 
-    monkeypatch.setattr("supcon_tf.training.training.train", train)
+    monkeypatch.setattr("supcon_tf.training.run.train", train)
     assert names in refused(*words)
 
 
@@ -259,7 +259,7 @@ def test_a_refused_value_can_be_corrected(refused, tmp_path, monkeypatch):
         raise UserError("training begins")
 
     assert "--batch_size" in refused("--batch_size=1000")
-    monkeypatch.setattr("supcon_tf.training.training.train", reached)
+    monkeypatch.setattr("supcon_tf.training.run.train", reached)
     assert refused("--batch_size=64") == "training begins"
 
 
@@ -499,7 +499,7 @@ def test_a_failed_evaluation_is_not_taken_for_a_lost_worker(
     folder = shutil.copytree(finished[1], tmp_path / "run")
     (folder / "robustness.json").unlink()
     two = Workers(tf.distribute.get_strategy(), index=0, count=2)
-    monkeypatch.setattr("supcon_tf.workers.join_workers", lambda _: two)
+    monkeypatch.setattr("supcon_tf.distribution.workers.join_workers", lambda _: two)
     monkeypatch.setattr("supcon_tf.evaluation.run.evaluate_run", fail)
     with pytest.raises(tf.errors.InternalError, match="broken kernel"):
         TRAIN.main(["train.py", *TINY, f"--run_dir={folder}"])

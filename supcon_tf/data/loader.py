@@ -12,9 +12,9 @@ from supcon_tf.data.fingerprint import (
     digest_of_pixels,
 )
 from supcon_tf.data.image_data import ImageData, Split
-from supcon_tf.data.pixels import allocate
-from supcon_tf.data.source import Source, SourceSplit
+from supcon_tf.data.sources.source import Source, SourceSplit
 from supcon_tf.data.splits import balanced_sample, split_by_name, stratified_split
+from supcon_tf.data.storage import allocate
 from supcon_tf.errors import UserError
 
 # Which images of a source make up one of our splits.
@@ -84,14 +84,14 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
 def _open(config: DataConfig) -> Source:
     # Imported here, since each needs a library that the others don't.
     if config.dataset == "digits":
-        from supcon_tf.data.digits import open_digits
+        from supcon_tf.data.sources.digits import open_digits
 
         return open_digits(config.image_size)
     if config.dataset == "folder":
-        from supcon_tf.data.folder import open_folder
+        from supcon_tf.data.sources.folder import open_folder
 
         return open_folder(config.data_dir, config.image_size)
-    from supcon_tf.data.tfds_source import open_tfds
+    from supcon_tf.data.sources.tfds import open_tfds
 
     return open_tfds(config.dataset, config.data_dir, config.image_size)
 

@@ -2,13 +2,13 @@
 
 import sys
 
-from supcon_tf.environment import prepare_environment
+from supcon_tf.commands.flags import run_command
 from supcon_tf.evaluation.command import Request, parse_request
 from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.flags import run_command
-from supcon_tf.folder_lock import sole_use
-from supcon_tf.run_folder import RunFolder
-from supcon_tf.training.stop_signal import leaving_on_sigterm
+from supcon_tf.runs.folder_lock import sole_use
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.runtime.environment import prepare_environment
+from supcon_tf.runtime.stop_signal import leaving_on_sigterm
 
 
 def main(argv: list[str]) -> None:
@@ -23,9 +23,9 @@ def run(request: Request, destination: RunFolder) -> None:
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     prepare_environment()
     from supcon_tf.data import load
-    from supcon_tf.evaluation.accuracy import accuracy_table
     from supcon_tf.evaluation.run import chosen_split, evaluate_file, evaluate_run
-    from supcon_tf.markdown import markdown_table
+    from supcon_tf.results.accuracy import accuracy_table
+    from supcon_tf.results.markdown import markdown_table
     from supcon_tf.training.setup import prepare_process
 
     config = request.config

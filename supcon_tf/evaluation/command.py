@@ -11,10 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from supcon_tf.config import Config, DataConfig, EvaluationConfig
-from supcon_tf.errors import UserError
-from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.flags import (
+from supcon_tf.commands.flags import (
     define_options,
     define_path,
     evaluation_from,
@@ -22,8 +19,11 @@ from supcon_tf.flags import (
     parse,
     refuse_unread_data_dir,
 )
-from supcon_tf.options import options_of
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.config.options import options_of
+from supcon_tf.errors import UserError
+from supcon_tf.evaluation.coverage import refuse_to_shrink
+from supcon_tf.runs.run_folder import RunFolder
 
 USAGE = """
 usage: python -m supcon_tf.evaluation --run_dir=RUN [--output=DIR] [--flag=value ...]

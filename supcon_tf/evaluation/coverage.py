@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from supcon_tf.config import EvaluationConfig, without_retired_attacks
+from supcon_tf.config.options import from_json, plain_number
 from supcon_tf.errors import UserError
-from supcon_tf.options import from_json, plain_number
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.run_folder import RunFolder
 
 # Settings that rows of robustness.json carry among their parameters.
 _STEPS_OF = ("pgd", "pgd_cw", "pgd_dlr", "transfer")

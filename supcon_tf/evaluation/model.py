@@ -9,19 +9,22 @@ import numpy as np
 
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
-from supcon_tf.evaluation.checks import run_checks
-from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
-from supcon_tf.evaluation.journal import Journal
+from supcon_tf.evaluation.checks.run import run_checks
+from supcon_tf.evaluation.embedding.quality import (
+    embedding_quality,
+    linear_probe_accuracy,
+)
+from supcon_tf.evaluation.parts import Journal
 from supcon_tf.evaluation.robustness import (
     measure_robustness,
     refuse_impossible_attacks,
     target_of,
 )
-from supcon_tf.evaluation.worst import worst_cases
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.models.folding import fold_batch_norm
 from supcon_tf.models.twin import FEW, layers_of
+from supcon_tf.results.worst import worst_cases
 
 
 @dataclass(frozen=True)

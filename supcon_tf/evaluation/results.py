@@ -15,14 +15,14 @@ import numpy as np
 from supcon_tf import __version__
 from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData, Split
-from supcon_tf.evaluation.checks import warning_lines
+from supcon_tf.evaluation.checks.run import warning_lines
 from supcon_tf.evaluation.coverage import covers
-from supcon_tf.evaluation.figures import draw_figures
-from supcon_tf.evaluation.journal import file_digest
 from supcon_tf.evaluation.model import Evaluation
-from supcon_tf.evaluation.report import write_report
-from supcon_tf.files import replacing, write_text
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.evaluation.parts import file_digest
+from supcon_tf.evaluation.report.figures import draw_figures
+from supcon_tf.evaluation.report.report import write_report
+from supcon_tf.runs.files import replacing, write_text
+from supcon_tf.runs.run_folder import RunFolder
 
 SCHEMA = 2
 PACKAGES = ("tensorflow", "keras", "numpy")

@@ -25,10 +25,10 @@ from supcon_tf.attacks.attack import Attack
 from supcon_tf.config import ATTACKS, EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.accuracy import outcome_name
 from supcon_tf.evaluation.batches import in_batches
-from supcon_tf.evaluation.journal import Journal
-from supcon_tf.evaluation.statistics import wilson_interval
+from supcon_tf.evaluation.parts import Journal
+from supcon_tf.results.accuracy import outcome_name
+from supcon_tf.results.intervals import wilson_interval
 
 # Images that are held as float32 at a time, and lost at most when a run is stopped.
 CHUNK = 1024

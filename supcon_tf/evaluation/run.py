@@ -12,20 +12,24 @@ from supcon_tf.config import Config, EvaluationConfig, StageConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.fit import check_fits
-from supcon_tf.evaluation.journal import Journal, file_digest
+from supcon_tf.evaluation.compatibility import check_fits
 from supcon_tf.evaluation.model import evaluate, for_attacks
-from supcon_tf.evaluation.report import data_line, file_introduction, run_introduction
+from supcon_tf.evaluation.parts import Journal, file_digest
+from supcon_tf.evaluation.report.report import (
+    data_line,
+    file_introduction,
+    run_introduction,
+)
 from supcon_tf.evaluation.results import result_of, versions, write_evaluation
 from supcon_tf.evaluation.robustness import refuse_impossible_attacks
-from supcon_tf.evaluation.statistics import wilson_interval
-from supcon_tf.files import write_text
-from supcon_tf.history import history_lines, history_of
-from supcon_tf.markdown import plain
 from supcon_tf.models import load_model
-from supcon_tf.run_folder import RunFolder
-from supcon_tf.seen_images import part_in_training
-from supcon_tf.visualization.tensorboard_log import log_hparams, log_images
+from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.results.markdown import plain
+from supcon_tf.runs.files import write_text
+from supcon_tf.runs.history import history_lines, history_of
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.runs.seen_images import part_in_training
+from supcon_tf.visualization.tensorboard.log import log_hparams, log_images
 
 
 def evaluate_run(

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution import Batch, num_replicas
-from supcon_tf.labels import as_labels, classes_and_counts, nan_unless
-from supcon_tf.losses.tiles import Pairs
+from supcon_tf.distribution.replicas import Batch, num_replicas
+from supcon_tf.losses.pairs.tiles import Pairs
+from supcon_tf.numerics.labels import as_labels, classes_and_counts, nan_unless
 
 # Rows that are shorter are not scaled to length 1, but by 1 / SHORTEST.
 SHORTEST = 1e-6

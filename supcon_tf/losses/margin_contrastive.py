@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from supcon_tf.losses.base import Batch, BatchLoss, Term, unit_pairs
-from supcon_tf.losses.pairs import row_sums
-from supcon_tf.losses.tiles import Tensors, Tile
+from supcon_tf.losses.pairs.sums import row_sums
+from supcon_tf.losses.pairs.tiles import Tensors, Tile
 
 
 @keras.saving.register_keras_serializable(package="supcon_tf")

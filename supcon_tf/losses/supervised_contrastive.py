@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from supcon_tf.losses.base import Batch, BatchLoss, Term, unit_pairs
-from supcon_tf.losses.log_sum_exp import ALL, POSITIVES, log_sum_exp
-from supcon_tf.losses.tiles import Pairs
+from supcon_tf.losses.pairs.log_sum_exp import ALL, POSITIVES, log_sum_exp
+from supcon_tf.losses.pairs.tiles import Pairs
 
 
 @keras.saving.register_keras_serializable(package="supcon_tf")

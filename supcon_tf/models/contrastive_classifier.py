@@ -6,12 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution import (
+from supcon_tf.distribution.replicas import (
     global_batch,
     num_replicas,
     refuse_uneven_replicas,
 )
-from supcon_tf.labels import as_labels, nan_unless
 from supcon_tf.models.metrics import nearest_has_same_label
 from supcon_tf.models.objective import ABNORMAL, Objective, compiled_objective
 from supcon_tf.models.precision import at_least_float32
@@ -20,6 +19,7 @@ from supcon_tf.models.replicas import (
     refuse_what_replicas_cannot,
 )
 from supcon_tf.models.views import Views, adversarial_views, views_of
+from supcon_tf.numerics.labels import as_labels, nan_unless
 
 INPUTS = ("features", "projection")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from supcon_tf.errors import UserError
 from supcon_tf.models.contrastive_classifier import ContrastiveClassifier
-from supcon_tf.models.convolution import Conv2D
+from supcon_tf.models.layers.convolution import Conv2D
 from supcon_tf.models.twin import (
     copy_state,
     default_policy,

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from supcon_tf.labels import classes_and_counts
+from supcon_tf.numerics.labels import classes_and_counts
 
 # Samples whose similarities to all others are held at once: memory grows with N, and a
 # usual batch is one or two blocks.

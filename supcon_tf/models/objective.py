@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution import Batch, sum_over_replicas
+from supcon_tf.distribution.replicas import Batch, sum_over_replicas
 from supcon_tf.models.views import Views
 
 REPORTED = ("loss", "accuracy", "contrastive_accuracy")

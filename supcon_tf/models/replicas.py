@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.distribution import num_replicas, sum_over_replicas
+from supcon_tf.distribution.replicas import num_replicas, sum_over_replicas
 
 
 def refuse_what_replicas_cannot(model: keras.Model) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from supcon_tf.models.convolution import Conv2D
-from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.models.layers.batch_normalization import BatchNormalization
+from supcon_tf.models.layers.convolution import Conv2D
 from supcon_tf.models.precision import at_least_float32
 
 BLOCKS_PER_STAGE = (2, 2, 2, 2)

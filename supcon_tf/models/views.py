@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from supcon_tf.distribution import replica_index
+from supcon_tf.distribution.replicas import replica_index
 
 if TYPE_CHECKING:
     from supcon_tf.models.contrastive_classifier import ContrastiveClassifier

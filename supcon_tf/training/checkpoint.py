@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from supcon_tf.errors import RunError
-from supcon_tf.files import replacing
+from supcon_tf.runs.files import replacing
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d+)-(\d+)\.npz")

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.run_folder import RunFolder
-from supcon_tf.visualization.tensorboard_log import keep_events_until
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.visualization.tensorboard.log import keep_events_until
 
 
 class Progress:

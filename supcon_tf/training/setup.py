@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from supcon_tf.config import Config
-from supcon_tf.processor import emulates_bfloat16
+from supcon_tf.runtime.processor import emulates_bfloat16
 
 
 def prepare_process(config: Config) -> None:

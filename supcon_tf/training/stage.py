@@ -10,11 +10,13 @@ import keras
 
 from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData
-from supcon_tf.data.pipeline import Batches
-from supcon_tf.files import publish, temporary_beside
+from supcon_tf.data.batches import Batches
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.files import publish, temporary_beside
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.runtime.stop_signal import StopSignal
 from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.health import (
@@ -28,9 +30,7 @@ from supcon_tf.training.schedules import schedule_for
 from supcon_tf.training.selection import BestEpoch, robust_accuracy
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step, validation
-from supcon_tf.training.stop_signal import StopSignal
-from supcon_tf.visualization.projector import SnapshotWriter
-from supcon_tf.workers import Workers
+from supcon_tf.visualization.tensorboard.projector import SnapshotWriter
 
 
 class StageTrainer:

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import RunError
 from supcon_tf.training.checkpoint import ArraySpec, Checkpoints, Position
-from supcon_tf.workers import Workers
 
 
 class TrainingState:

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.data import Split
-from supcon_tf.data.pipeline import evaluation_batches
-from supcon_tf.distribution import sum_over_replicas
+from supcon_tf.data.batches import evaluation_batches
+from supcon_tf.distribution.replicas import sum_over_replicas
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.training.averaging import WeightAverage
-from supcon_tf.workers import Workers
 
 
 def training_step(

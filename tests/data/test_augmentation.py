@@ -4,18 +4,18 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.data.augmentation import (
-    _resized_crop_flip,
-    augment,
-    shift_and_flip,
-)
-from supcon_tf.data.color_jitter import (
+from supcon_tf.data.augmentation.color_jitter import (
     adjust_brightness,
     adjust_contrast,
     color_matrix,
     mix_channels,
 )
-from supcon_tf.data.draws import Draws
+from supcon_tf.data.augmentation.policies import (
+    _resized_crop_flip,
+    augment,
+    shift_and_flip,
+)
+from supcon_tf.data.augmentation.random_numbers import Draws
 
 POLICIES = ("none", "crop_flip", "simclr", "randaugment")
 SEED = tf.constant([1, 2])

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from supcon_tf.config import DataConfig
-from supcon_tf.data import image_files, load
+from supcon_tf.data import load
+from supcon_tf.data.decoding import image_files
 from supcon_tf.errors import UserError
 
 

@@ -7,8 +7,8 @@ import pytest
 from supcon_tf.config import DataConfig
 from supcon_tf.data import ImageData, Split, load
 from supcon_tf.data.loader import _check_labels
-from supcon_tf.data.pixels import allocate
-from supcon_tf.data.source import Source, SourceSplit
+from supcon_tf.data.sources.source import Source, SourceSplit
+from supcon_tf.data.storage import allocate
 from supcon_tf.errors import UserError
 
 

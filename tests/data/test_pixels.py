@@ -9,13 +9,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
-from export.signatures import decoded
 from supcon_tf.config import DataConfig
 from supcon_tf.data import load
-from supcon_tf.data.encoded_headers import PADDING
-from supcon_tf.data.encoded_headers import orientation as served_orientation
-from supcon_tf.data.orientation import orientation
-from supcon_tf.data.tfds_source import open_tfds
+from supcon_tf.data.decoding.headers import PADDING
+from supcon_tf.data.decoding.headers import orientation as served_orientation
+from supcon_tf.data.decoding.orientation import orientation
+from supcon_tf.data.sources.tfds import open_tfds
+from supcon_tf.export.signatures import decoded
 
 # Decoders of a lossy format may round otherwise on another processor.
 LOSSY = 2

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.data.augmentation import augment
-from supcon_tf.data.draws import Draws
-from supcon_tf.data.equalization import equalize
-from supcon_tf.data.randaugment import OPERATIONS, Parameters, apply, rand_augment
-from supcon_tf.data.transforms import of_keras, of_keras_cv, transforms
+from supcon_tf.data.augmentation.equalization import equalize
+from supcon_tf.data.augmentation.policies import augment
+from supcon_tf.data.augmentation.randaugment import (
+    OPERATIONS,
+    Parameters,
+    apply,
+    rand_augment,
+)
+from supcon_tf.data.augmentation.random_numbers import Draws
+from supcon_tf.data.augmentation.transforms import of_keras, of_keras_cv, transforms
 
 layers = keras_cv.layers
 RANGE = (0, 255)
@@ -137,7 +142,7 @@ def test_deterministic_processes_can_use_it():
     script = """
 import tensorflow as tf
 from supcon_tf.config import Config
-from supcon_tf.data.augmentation import augment
+from supcon_tf.data.augmentation.policies import augment
 from supcon_tf.training.setup import prepare_process
 
 prepare_process(Config(deterministic=True))

@@ -9,7 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from supcon_tf.config import DataConfig
-from supcon_tf.data import load, tfds_access
+from supcon_tf.data import load
+from supcon_tf.data.sources import tfds_access
 from supcon_tf.errors import UserError
 
 

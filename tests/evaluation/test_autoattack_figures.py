@@ -10,11 +10,11 @@ from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation import robustness as robustness_module
-from supcon_tf.evaluation.autoattack_section import autoattack_section
 from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.evaluation.journal import Journal
+from supcon_tf.evaluation.parts import Journal
+from supcon_tf.evaluation.report.autoattack import autoattack_section
 from supcon_tf.evaluation.robustness import measure_robustness
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.run_folder import RunFolder
 
 CONFIG = EvaluationConfig(attacks=("fgsm", "autoattack"), epsilons=(8.0, 24.0))
 MEMBERS = ("apgd_ce", "apgd_t", "fab_t", "square")

@@ -7,7 +7,7 @@ import pytest
 
 from supcon_tf.attacks import ProbabilityOutputError
 from supcon_tf.config import EvaluationConfig
-from supcon_tf.evaluation.checks import failed, run_checks, warning_lines
+from supcon_tf.evaluation.checks.run import failed, run_checks, warning_lines
 
 from .masked_models import (
     LEVEL,

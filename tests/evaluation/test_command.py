@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import supcon_tf.evaluation
+from supcon_tf.commands.flags import run_command
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
@@ -22,10 +23,9 @@ from supcon_tf.evaluation.command import parse_request
 from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.evaluation.run import _journal
-from supcon_tf.flags import run_command
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = Config.from_flag_values(
@@ -580,7 +580,7 @@ def test_a_run_of_other_classes_is_refused_as_a_model(refused_by_model, data, sa
 def test_an_evaluation_elsewhere_can_be_compared_and_made_again(
     run_dir, tmp_path, monkeypatch, capsys
 ):
-    from supcon_tf import compare
+    from supcon_tf.compare import __main__ as compare
     from supcon_tf.evaluation.__main__ import main
 
     places = [tmp_path / name for name in ("first", "second")]

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from supcon_tf.data import Split
-from supcon_tf.evaluation.embedding import embedding_quality, linear_probe_accuracy
-from supcon_tf.evaluation.separation import (
+from supcon_tf.evaluation.embedding.quality import (
+    embedding_quality,
+    linear_probe_accuracy,
+)
+from supcon_tf.evaluation.embedding.separation import (
     mean_cosines,
     nearest_neighbour_predictions,
     pair_cosines,

@@ -10,19 +10,19 @@ import pytest
 from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.accuracy import accuracy_table, headline
 from supcon_tf.evaluation.model import for_attacks
-from supcon_tf.evaluation.report import (
+from supcon_tf.evaluation.report.report import (
     CURVES,
     markdown_table,
     run_introduction,
     write_report,
 )
 from supcon_tf.evaluation.run import chosen_split, evaluate_run, finished_stages
-from supcon_tf.evaluation.statistics import wilson_interval
-from supcon_tf.history import history_of
 from supcon_tf.models.build import build_classifier
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.results.accuracy import accuracy_table, headline
+from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.runs.history import history_of
+from supcon_tf.runs.run_folder import RunFolder
 
 
 def attack(name, epsilon, accuracy, norm="linf"):

@@ -14,8 +14,8 @@ from supcon_tf.errors import UserError
 from supcon_tf.evaluation import evaluate
 from supcon_tf.evaluation import robustness as robustness_module
 from supcon_tf.evaluation.robustness import make_attack, measure_robustness
-from supcon_tf.evaluation.statistics import wilson_interval
 from supcon_tf.models.build import with_dtype_policy
+from supcon_tf.results.intervals import wilson_interval
 
 CONFIG = EvaluationConfig(
     attacks=("fgsm", "pgd", "noise"), epsilons=(8.0, 40.0), pgd_steps=4

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from export.run import export_run
-from export.settings import ExportSettings
 from supcon_tf.config import Config
 from supcon_tf.data import load
+from supcon_tf.export.run import export_run
+from supcon_tf.export.settings import ExportSettings
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
 

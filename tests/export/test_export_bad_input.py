@@ -6,9 +6,9 @@ import zipfile
 
 import pytest
 
-from export.run import export_run
-from export.settings import ExportSettings, parse_settings
 from supcon_tf.errors import UserError
+from supcon_tf.export.run import export_run
+from supcon_tf.export.settings import ExportSettings, parse_settings
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_images_that_lie_elsewhere_are_looked_for_there(broken, monkeypatch):
     def looked_for(config, held_out_by):
         raise UserError(f"{config.data_dir}, held out by {held_out_by}")
 
-    monkeypatch.setattr("export.run.load", looked_for)
+    monkeypatch.setattr("supcon_tf.export.run.load", looked_for)
     assert refused(broken, data_dir="elsewhere") == "elsewhere, held out by name"
     (broken / "data.json").unlink()
     assert refused(broken, data_dir="elsewhere") == "elsewhere, held out by order"

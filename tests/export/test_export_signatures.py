@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from supcon_tf.data.orientation import TURNS
+from supcon_tf.data.decoding.orientation import TURNS
 from supcon_tf.models import load_model
 
 

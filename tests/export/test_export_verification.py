@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from export.archive import write_saved_model
-from export.run import export_run
-from export.verification import PROCESS, verify
-from export.verify_process import check_logits
 from supcon_tf.errors import RunError
+from supcon_tf.export.archive import write_saved_model
+from supcon_tf.export.run import export_run
+from supcon_tf.export.verification import PROCESS, verify
+from supcon_tf.export.verify_process import check_logits
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.folding import fold_batch_norm
 
@@ -86,7 +86,7 @@ def test_failed_verification_publishes_nothing(settings, tmp_path, monkeypatch):
         twin = keras.models.clone_model(model)
         write_saved_model(folder, twin, names)
 
-    monkeypatch.setattr("export.archive.write_saved_model", wrong)
+    monkeypatch.setattr("supcon_tf.export.archive.write_saved_model", wrong)
     wanted = type(settings)(run_dir=settings.run_dir, output=str(tmp_path))
     with pytest.raises(RunError, match=r"not published.*--nofold_batch_norm"):
         export_run(wanted)
@@ -95,7 +95,7 @@ def test_failed_verification_publishes_nothing(settings, tmp_path, monkeypatch):
 
 def test_an_encoder_in_reduced_precision_is_exported_in_float32():
     """Its own policy, which the classifier's does not show."""
-    from export.run import _as_float32
+    from supcon_tf.export.run import _as_float32
 
     encoder = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Flatten(dtype="mixed_float16")]

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from export.versions import choose_version, existing_versions, new_version
 from supcon_tf.errors import RunError, UserError
+from supcon_tf.export.versions import choose_version, existing_versions, new_version
 
 
 def test_next_version_is_the_highest_number_plus_one(tmp_path):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from export.model_card import markdown, model_card
 from supcon_tf.config import Config
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.export.model_card import markdown, model_card
+from supcon_tf.runs.run_folder import RunFolder
 
 
 def card_of(folder, **changes):

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.distribution import Batch
+from supcon_tf.distribution.replicas import Batch
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.losses import (
     CrossEntropyLoss,
     MarginContrastiveLoss,
@@ -24,13 +25,12 @@ from supcon_tf.losses import (
     SupervisedContrastiveLoss,
 )
 from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
-from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.models.layers.batch_normalization import BatchNormalization
 from supcon_tf.training.adversary import Adversary
 from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
-from supcon_tf.workers import Workers
 
 LOSSES = {
     "cross_entropy": CrossEntropyLoss(),

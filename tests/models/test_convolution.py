@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.models import convolution, resnet18
-from supcon_tf.models.convolution import (
+from supcon_tf.models import resnet18
+from supcon_tf.models.layers import convolution
+from supcon_tf.models.layers.convolution import (
     Conv2D,
     by_convolution,
     by_product,
     by_products,
 )
-from supcon_tf.processor import processor_features
+from supcon_tf.runtime.processor import processor_features
 
 
 def kernels_gradient(images, upstream, stride, size=3):

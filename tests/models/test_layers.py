@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.models.layers import BatchNormalization
+from supcon_tf.models.layers.batch_normalization import BatchNormalization
 
 ARGUMENTS = {"momentum": 0.9, "epsilon": 1e-5, "synchronized": True}
 

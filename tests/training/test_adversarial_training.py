@@ -7,16 +7,16 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.attacks import PGD, Target
+from supcon_tf.commands.flags import config_from, define_config, new_flags, parse
 from supcon_tf.config import Config
 from supcon_tf.data import load
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import UserError
-from supcon_tf.flags import config_from, define_config, new_flags, parse
-from supcon_tf.history import history_lines, history_of
 from supcon_tf.models import load_model
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.history import history_lines, history_of
+from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
-from supcon_tf.training.training import train
-from supcon_tf.workers import Workers
+from supcon_tf.training.run import train
 
 FLAGS = {
     "pretrain_epochs": 0,

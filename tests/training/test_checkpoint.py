@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import RunError
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.state import TrainingState, divided
-from supcon_tf.workers import Workers
 
 RUN = {"--seed": 0, "--epsilons": (1.0, 2.0), "images": "abc"}
 

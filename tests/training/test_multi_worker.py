@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
 # Ten steps of pretraining, then five of fine-tuning.

@@ -15,17 +15,17 @@ from tensorboard.backend.event_processing.event_file_loader import (
 )
 
 from supcon_tf.data import load
+from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import RunError, UserError
-from supcon_tf.history import history_of
 from supcon_tf.models import load_model
-from supcon_tf.run_folder import RunFolder
+from supcon_tf.runs.history import history_of
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.runtime.stop_signal import StopSignal
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.checkpoint import Position
 from supcon_tf.training.health import refuse_nonfinite, warn_of_divergence
+from supcon_tf.training.run import train
 from supcon_tf.training.state import TrainingState
-from supcon_tf.training.stop_signal import StopSignal
-from supcon_tf.training.training import train
-from supcon_tf.workers import Workers
 
 
 def run(config, path):
@@ -89,7 +89,7 @@ def test_final_model_is_the_finetuned_one(finished):
 def test_finished_run_is_not_trained_again(finished, monkeypatch):
     folder, config = finished
     monkeypatch.setattr(
-        "supcon_tf.training.training.StageTrainer",
+        "supcon_tf.training.run.StageTrainer",
         lambda *_: pytest.fail("trained again"),
     )
     run(config, folder.path)

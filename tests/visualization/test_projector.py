@@ -17,7 +17,7 @@ from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.models.build import build_classifier, in_full_precision
 from supcon_tf.models.margins import relative_margins
-from supcon_tf.visualization.projector import SnapshotWriter
+from supcon_tf.visualization.tensorboard.projector import SnapshotWriter
 
 NAMES = ("plain", "a\ttab", "two\nlines", "ß → %&+")
 ESCAPED = ("plain", "a\\ttab", "two\\nlines", "ß → %&+")

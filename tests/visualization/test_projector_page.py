@@ -13,7 +13,7 @@ from tensorboard_server import tensorboard_server
 from supcon_tf.config import DataConfig, ModelConfig
 from supcon_tf.data import load
 from supcon_tf.models.build import build_classifier
-from supcon_tf.visualization.projector import SnapshotWriter
+from supcon_tf.visualization.tensorboard.projector import SnapshotWriter
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

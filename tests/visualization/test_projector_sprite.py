@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from supcon_tf.visualization.sprite import sprite_sheet, thumbnail_size, thumbnails
+from supcon_tf.visualization.tensorboard.sprite import (
+    sprite_sheet,
+    thumbnail_size,
+    thumbnails,
+)
 
 LIMIT = 8192
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard_server import tensorboard_server
 
 from supcon_tf.config import Config
-from supcon_tf.visualization.tensorboard_log import (
+from supcon_tf.visualization.tensorboard.log import (
     final_accuracies,
     hyperparameters,
     log_hparams,

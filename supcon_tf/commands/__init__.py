@@ -1,0 +1,1 @@
+"""What the commands share: flags, flagfiles, help, one-line errors, exit codes."""

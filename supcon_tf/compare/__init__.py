@@ -1,0 +1,1 @@
+"""Runs side by side: one table, one figure, one report."""

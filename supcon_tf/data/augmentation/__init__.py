@@ -1,0 +1,1 @@
+"""How training images are varied: pure functions of images and a seed."""

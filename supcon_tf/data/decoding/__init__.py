@@ -1,0 +1,1 @@
+"""From encoded bytes to pixels: by Pillow, and within a graph, alike."""

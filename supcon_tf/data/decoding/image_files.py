@@ -1,0 +1,114 @@
+"""Image files to RGB pixels, through Pillow. `encoded` is its twin in TensorFlow."""
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from PIL import Image, ImageFile
+
+from supcon_tf.data.decoding.orientation import TURNS, orientation
+
+_KINDS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+_AT_ONCE = 1024
+# Pillow's raw modes of more than 8 bits a channel, such as RGB;16B of a PNG.
+_DEEP = re.compile(r";16[BLN]")
+
+Result = TypeVar("Result")
+
+
+class BadImage(Exception):
+    """A file that is not an image that can be used; the message says why."""
+
+
+@functools.cache
+def suffixes() -> frozenset[str]:
+    """Endings, in lower case, of the files that this Pillow reads."""
+    extensions = Image.registered_extensions()
+    return frozenset(end for end, kind in extensions.items() if kind in _KINDS)
+
+
+def decoded(path: str) -> Image.Image:
+    """An image in RGB: upright, its first frame, transparent pixels black.
+
+    Raises:
+        BadImage: if it can't be decoded, or has more than 8 bits a channel.
+    """
+    with _opened(path) as image:
+        deep = any(_DEEP.search(str(tile[3])) for tile in image.tile)
+        # Pillow would clip some of them, and cut others, to 8 bits.
+        if deep or image.mode.startswith(("I", "F")):
+            raise BadImage(f"must have 8 bits a channel, has mode {image.mode}")
+        frame = image.tile[0][1] if image.format == "GIF" else None
+        rgb = _on_black(image)
+        if frame and rgb.size != (frame[2] - frame[0], frame[3] - frame[1]):
+            # What the first frame of a GIF leaves out is transparent.
+            canvas = Image.new("RGB", rgb.size)
+            canvas.paste(rgb.crop(frame), frame[:2])
+            rgb = canvas
+        # Read after the pixels: a PNG may have it behind them. Pillow itself turns
+        # TIFF, and shows no such block.
+        turn = TURNS.get(orientation(image.info.get("exif") or b""))
+        return rgb if turn is None else rgb.transpose(turn)
+
+
+def upright_size(path: str) -> tuple[int, int]:
+    """(W, H) of an image when upright, from its header.
+
+    Raises:
+        BadImage: if it can't be read.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        turned = orientation(image.info.get("exif") or b"") >= 5
+    return (height, width) if turned else (width, height)
+
+
+def side_by_side(
+    function: Callable[[Any], Result], items: Sequence[Any]
+) -> Iterator[Result]:
+    """`map` in threads, some at a time, so that a million images are no million jobs.
+
+    Pillow releases the interpreter lock while it decodes.
+    """
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(items), _AT_ONCE):
+            yield from pool.map(function, items[start : start + _AT_ONCE])
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    """In RGB: colours weighed by their alpha.
+
+    Dropping alpha would show colours that nobody sees. Black is what most programs
+    store in pixels that are wholly transparent.
+    """
+    image.load()
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size)
+    canvas.paste(seen, mask=seen.getchannel("A"))
+    return canvas
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[ImageFile.ImageFile]:
+    # Opening a pipe would wait for someone to write into it.
+    if not os.path.isfile(path):
+        raise BadImage("not a file" if os.path.lexists(path) else "no longer there")
+    suffixes()
+    formats = [kind for kind in _KINDS if kind in Image.OPEN]
+    try:
+        # The content decides, not the name, but only among these kinds: Pillow hands
+        # some others to programs of the system.
+        with Image.open(path, formats=formats) as image:
+            yield image
+    except BadImage:
+        raise
+    # Decoders raise what they like about damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).replace(repr(path), "it").split())
+        raise BadImage(reason or type(error).__name__) from error

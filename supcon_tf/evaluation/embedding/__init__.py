@@ -1,0 +1,1 @@
+"""How well classes lie apart in the space that the classifier reads."""

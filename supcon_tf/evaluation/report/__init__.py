@@ -1,0 +1,1 @@
+"""What people read: report.md and its figures."""

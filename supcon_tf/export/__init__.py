@@ -1,0 +1,1 @@
+"""Deployment: a trained run as a SavedModel that serves, verified before it counts."""

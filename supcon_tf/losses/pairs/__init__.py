@@ -1,0 +1,1 @@
+"""Sums over the pairs of a batch, which the contrastive losses share."""

@@ -1,0 +1,1 @@
+"""What losses and models have in common: what counts as a label."""

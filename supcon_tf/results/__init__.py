@@ -1,0 +1,1 @@
+"""Figures of an evaluation: accuracies, their intervals, their tables."""

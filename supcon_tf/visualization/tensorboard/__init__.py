@@ -1,0 +1,1 @@
+"""What TensorBoard shows: scalars, images, the embedding projector."""
