@@ -390,7 +390,7 @@ def test_a_path_that_is_not_utf_8_is_refused(answer):
 
 
 def test_every_command_knows_which_of_its_flags_are_paths():
-    from supcon_tf.compare import CompareSettings
+    from supcon_tf.compare.__main__ import CompareSettings
     from supcon_tf.export.settings import ExportSettings
 
     for command, wanted in [
