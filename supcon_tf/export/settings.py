@@ -6,6 +6,7 @@ from typing import Any
 from absl import flags
 
 from supcon_tf.commands.flags import define_options, new_flags, parse
+from supcon_tf.config import FINAL, Config
 from supcon_tf.config.options import option, validate_options
 from supcon_tf.errors import UserError
 
@@ -35,7 +36,7 @@ class ExportSettings:
         "", "folder of the run's images, if they lie elsewhere than when it was trained"
     )
     stage: str = option(
-        "final", "which of the run's models", choices=("final", "pretrain")
+        FINAL, "which of the run's models", choices=Config.model_names()
     )
     model_version: int = option(
         0, "version number to write; 0 = the highest in --output + 1", minimum=0

@@ -355,12 +355,7 @@ def test_a_value_that_no_flagfile_can_hold_is_refused():
 
 def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer):
     monkeypatch.setenv("HOME", "/home/me")
-    paths = [
-        prefix + field.name
-        for prefix, section in Config().sections()
-        for field, allowed in options_of(section)
-        if allowed.path
-    ]
+    paths = [flag for flag, _, allowed in Config().options() if allowed.path]
     assert {"data_dir", "init_from", "transfer_from"} <= set(paths)
     for word in ("--{}=~/a b", "--{}=/home/me/a b"):
         words = [word.format(name) for name in [*paths, "run_dir"]]
@@ -390,7 +385,7 @@ def test_a_path_that_is_not_utf_8_is_refused(answer):
 
 
 def test_every_command_knows_which_of_its_flags_are_paths():
-    from supcon_tf.compare import CompareSettings
+    from supcon_tf.compare.__main__ import CompareSettings
     from supcon_tf.export.settings import ExportSettings
 
     for command, wanted in [
@@ -437,9 +432,7 @@ def test_the_flags_of_a_run_give_its_config_again(values, tmp_path_factory):
 
 def test_every_option_can_be_set_by_its_flag(flagfile):
     values = {
-        prefix + field.name: another(getattr(section, field.name), allowed)
-        for prefix, section in Config().sections()
-        for field, allowed in options_of(section)
+        flag: another(default, allowed) for flag, default, allowed in Config().options()
     }
     defaults = Config().flag_values()
     assert [name for name in values if values[name] == defaults[name]] == []
