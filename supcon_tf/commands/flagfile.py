@@ -1,18 +1,13 @@
-"""Flagfiles: a line for each flag, read into command lines and written for runs."""
+"""Flagfiles: a line for each flag, read into command lines."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from supcon_tf.config import Config
-from supcon_tf.config.options import plain_number
+from supcon_tf.config.flag_lines import misread
 from supcon_tf.errors import UserError
 
 FLAGFILE = ("--flagfile", "-flagfile")
-
-# A comment after a value, or a value that begins with a quote.
-_NOT_PLAIN = re.compile(r"""\s(#|//)|^-[^=]*=["'\u2018\u201c]""")
 
 
 def with_flagfiles(
@@ -43,19 +38,6 @@ def with_flagfiles(
     return expanded
 
 
-def flagfile_text(config: Config, run_dir: str) -> str:
-    """The flags of a run, usable again as a flagfile."""
-    lines = _flag_lines("run_dir", run_dir)
-    for name, value in config.flag_values().items():
-        if isinstance(value, bool):
-            lines.append(f"--{name}" if value else f"--no{name}")
-        elif isinstance(value, tuple):
-            lines.append(f"--{name}=" + ",".join(map(plain_number, value)))
-        else:
-            lines += _flag_lines(name, str(value))
-    return "\n".join(lines) + "\n"
-
-
 def _read_flagfile(name: str, within: tuple[str, ...], folder: str) -> list[str]:
     if not name:
         return []
@@ -80,29 +62,10 @@ def _read_flagfile(name: str, within: tuple[str, ...], folder: str) -> list[str]
     lines = [line.strip() for line in text.split("\n")]
     flag_lines = [line for line in lines if line and not line.startswith(("#", "//"))]
     for line in flag_lines:
-        if _misread(line):
+        if misread(line):
             raise UserError(
                 "a flagfile's line must be --name=value without quotes, and comments "
                 f"have lines of their own. Received: {line!r} in {name!r}"
             )
     folder = os.path.dirname(beside if os.path.exists(beside) else named)
     return with_flagfiles(flag_lines, (*within, path), folder)
-
-
-def _misread(line: str) -> bool:
-    """Whether a flagfile's line would give a value that its writer did not mean."""
-    return line.startswith("-") and _NOT_PLAIN.search(line) is not None
-
-
-def _flag_lines(name: str, value: str) -> list[str]:
-    """The lines of a flagfile that give a flag this value, to the letter."""
-    line = f"--{name}={value}"
-    if not _misread(line) and value == value.rstrip() and "\n" not in value:
-        return [line]
-    # A line that begins with no hyphen is the value of the flag before it.
-    if value != value.strip() or "\n" in value or value.startswith(("-", "#", "//")):
-        raise UserError(
-            f"--{name} must be a value that a flagfile can hold, such as the run's "
-            f"flags.txt. Received: {value!r}"
-        )
-    return [f"--{name}", value]

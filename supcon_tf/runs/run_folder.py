@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from supcon_tf.commands.flagfile import flagfile_text
 from supcon_tf.config import FINAL, Config
+from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.errors import UserError
 from supcon_tf.runs.files import naming, remove_leftovers, write_text
 

@@ -11,7 +11,6 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.commands.flagfile import flagfile_text
 from supcon_tf.commands.flags import (
     config_from,
     default_run_dir,
@@ -25,6 +24,7 @@ from supcon_tf.commands.flags import (
     run_command,
 )
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.config.options import options_of
 from supcon_tf.errors import UserError
 
@@ -124,6 +124,16 @@ def flagfile(tmp_path):
             "--epsilons must be numbers separated by commas. Received: 1,two",
         ),
         (["--epsilons="], "--epsilons must not be empty. Received: ''"),
+        (["--attacks="], "--attacks must not be empty. Received: ''"),
+        (
+            ['--attacks="fgsm'],
+            "--attacks must be values separated by commas. Received: '\"fgsm'",
+        ),
+        (
+            ["--nodetermnistic"],
+            "unknown flag --nodetermnistic. Did you mean --deterministic? "
+            "--help lists all flags",
+        ),
         (
             ["--epsilons=1,256"],
             "--epsilons must be above 0 and at most 255. Received: 256.0",
@@ -507,7 +517,7 @@ def test_only_evaluation_flags_that_were_given_are_returned():
         define_options(values, base)
         parse(values, ["tiny", *words], USAGE)
         assert evaluation_from(values, base) == expected
-        assert values["attacks"].value == ["pgd"]
+        assert values["attacks"].value == ("pgd",)
 
 
 def test_two_commands_do_not_share_flags():
