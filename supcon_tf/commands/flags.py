@@ -78,7 +78,8 @@ def new_flags() -> flags.FlagValues:
         "",
         "read flags from this file, one on a line; lines that begin with # are "
         "comments; may be given several times and inside a flagfile, from which "
-        "relative names count; later flags win",
+        "relative names count; later flags win; a mere name that is no file here is "
+        "that of a recipe, such as digits.flags",
         flag_values=values,
     )
     return values
