@@ -123,9 +123,11 @@ def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> li
     """As `parse`, and returns the words that belong to no flag."""
     try:
         rest = values([*argv[:1], *with_flagfiles(argv[1:])])[1:]
+    except UserError:
+        raise
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown(error.flagname, list(values))) from error
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         raise UserError(str(error)) from error
     if values["help"].value:
         _print_help(values, usage)

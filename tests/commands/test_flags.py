@@ -148,6 +148,15 @@ def flagfile(tmp_path):
             "--epsilons must hold each value once. Received: (8.0, 4.0, 8.0)",
         ),
         (["--seed"], "Missing value for flag --seed"),
+        (
+            ["--nodeterministic=true"],
+            "--nodeterministic=true does not take an argument",
+        ),
+        (
+            ["--deterministic", "False"],
+            "words that belong to no flag (flags look like --name=value). "
+            "Received: False",
+        ),
         (["--flagfile"], "Missing value for flag --flagfile"),
         (
             ["--flagfile=missing.flags"],
