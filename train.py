@@ -1,6 +1,6 @@
 """Trains an image classifier that is harder to fool, attacks it, and reports.
 
-The story of a run: flags, data, model, two stages, evaluation, report. A run that was
+The story of a run: flags, data, model, stages, evaluation, report. A run that was
 stopped goes on where it was when the same command is given again.
 """
 
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from supcon_tf.data import ImageData
     from supcon_tf.distribution.workers import Workers
 
-USAGE = """
+USAGE = f"""
 usage: python train.py --flagfile=flags/digits.flags [--flag=value ...]
+       python -m supcon_tf.train --flagfile=digits.flags [--flag=value ...]
 
-Trains in two stages (pretrain, finetune), attacks the result and writes a run folder
-with the model, robustness.json and report.md. The same command resumes a run.
+Trains in stages ({", ".join(Config.stage_names())}), attacks the result and writes
+a run folder with the model, robustness.json and report.md. The same command resumes a
+run. The second form needs no checkout.
 """
 
 

@@ -1,18 +1,20 @@
-"""Flagfiles: a line for each flag, read into command lines and written for runs."""
+"""Flagfiles: a line for each flag, read into command lines."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from supcon_tf.config import Config
-from supcon_tf.config.options import plain_number
+from supcon_tf.config.flag_lines import misread
 from supcon_tf.errors import UserError
 
 FLAGFILE = ("--flagfile", "-flagfile")
+_PACKAGE = Path(__file__).parents[1]
 
-# A comment after a value, or a value that begins with a quote.
-_NOT_PLAIN = re.compile(r"""\s(#|//)|^-[^=]*=["'\u2018\u201c]""")
+
+def recipes_folder() -> Path:
+    """The folder of the recipes that come with the program."""
+    installed = _PACKAGE / "recipes"
+    return installed if installed.is_dir() else _PACKAGE.parent / "flags"
 
 
 def with_flagfiles(
@@ -43,66 +45,48 @@ def with_flagfiles(
     return expanded
 
 
-def flagfile_text(config: Config, run_dir: str) -> str:
-    """The flags of a run, usable again as a flagfile."""
-    lines = _flag_lines("run_dir", run_dir)
-    for name, value in config.flag_values().items():
-        if isinstance(value, bool):
-            lines.append(f"--{name}" if value else f"--no{name}")
-        elif isinstance(value, tuple):
-            lines.append(f"--{name}=" + ",".join(map(plain_number, value)))
-        else:
-            lines += _flag_lines(name, str(value))
-    return "\n".join(lines) + "\n"
-
-
 def _read_flagfile(name: str, within: tuple[str, ...], folder: str) -> list[str]:
     if not name:
         return []
-    named = os.path.expanduser(name)
-    beside = os.path.join(folder, named)
-    found = {os.path.realpath(p) for p in (beside, named) if os.path.exists(p)}
-    if len(found) > 1:
-        raise UserError(
-            "--flagfile must be one file, and is another beside the flagfile that "
-            f"names it ({folder}) than in {os.getcwd()}. Received: {name!r}"
-        )
-    path = found.pop() if found else os.path.realpath(named)
-    if path in within:
+    path = _find(name, folder)
+    if os.path.realpath(path) in within:
         raise UserError(f"--flagfile must not lead to itself. Received: {name!r}")
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         kind = "readable" if isinstance(error, OSError) else "text"
+        recipe = os.path.basename(name)
+        hint = f"; {recipe} is a recipe" if _is_recipe(recipe) else ""
         raise UserError(
-            f"--flagfile must be a {kind} file. Received: {name!r}"
+            f"--flagfile must be a {kind} file. Received: {name!r}{hint}"
         ) from None
     lines = [line.strip() for line in text.split("\n")]
     flag_lines = [line for line in lines if line and not line.startswith(("#", "//"))]
     for line in flag_lines:
-        if _misread(line):
+        if misread(line):
             raise UserError(
                 "a flagfile's line must be --name=value without quotes, and comments "
                 f"have lines of their own. Received: {line!r} in {name!r}"
             )
-    folder = os.path.dirname(beside if os.path.exists(beside) else named)
-    return with_flagfiles(flag_lines, (*within, path), folder)
+    within = (*within, os.path.realpath(path))
+    return with_flagfiles(flag_lines, within, os.path.dirname(path))
 
 
-def _misread(line: str) -> bool:
-    """Whether a flagfile's line would give a value that its writer did not mean."""
-    return line.startswith("-") and _NOT_PLAIN.search(line) is not None
-
-
-def _flag_lines(name: str, value: str) -> list[str]:
-    """The lines of a flagfile that give a flag this value, to the letter."""
-    line = f"--{name}={value}"
-    if not _misread(line) and value == value.rstrip() and "\n" not in value:
-        return [line]
-    # A line that begins with no hyphen is the value of the flag before it.
-    if value != value.strip() or "\n" in value or value.startswith(("-", "#", "//")):
+def _find(name: str, folder: str) -> str:
+    """The path of a flagfile that is named in a flagfile of `folder`, or on a line."""
+    named = os.path.expanduser(name)
+    beside = os.path.join(folder, named)
+    found = [path for path in (beside, named) if os.path.exists(path)]
+    if len(set(map(os.path.realpath, found))) > 1:
         raise UserError(
-            f"--{name} must be a value that a flagfile can hold, such as the run's "
-            f"flags.txt. Received: {value!r}"
+            "--flagfile must be one file, and is another beside the flagfile that "
+            f"names it ({folder}) than in {os.getcwd()}. Received: {name!r}"
         )
-    return [f"--{name}", value]
+    if not found and _is_recipe(named):
+        return str(recipes_folder() / named)
+    return found[0] if found else named
+
+
+def _is_recipe(name: str) -> bool:
+    recipe = recipes_folder() / name
+    return recipe.name == name and recipe.is_file()

@@ -4,6 +4,7 @@ Nothing is defined on import, and TensorFlow is never imported here, so help and
 flags answer at once.
 """
 
+import difflib
 import errno
 import os
 import sys
@@ -14,8 +15,9 @@ from typing import Any, NoReturn
 from absl import flags
 
 from supcon_tf.commands.flagfile import FLAGFILE, with_flagfiles
+from supcon_tf.commands.parsers import define_flag
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
-from supcon_tf.config.options import Allowed, options_of, plain_number
+from supcon_tf.config.options import Allowed, options_of
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.runtime.environment import abandon_standard_output, open_standard_streams
 
@@ -76,7 +78,8 @@ def new_flags() -> flags.FlagValues:
         "",
         "read flags from this file, one on a line; lines that begin with # are "
         "comments; may be given several times and inside a flagfile, from which "
-        "relative names count; later flags win",
+        "relative names count; later flags win; a mere name that is no file here is "
+        "that of a recipe, such as digits.flags",
         flag_values=values,
     )
     return values
@@ -92,32 +95,13 @@ def define_path(
     values: flags.FlagValues, name: str, text: str, default: str = ""
 ) -> None:
     """Defines a flag that names a file or a folder, perhaps in the home folder (~)."""
-    serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
-    flags.DEFINE(_Path(), name, default, text, values, serializer)
-
-
-class _Path(flags.ArgumentParser):
-    """Shells leave the ~ of --name=~/folder as it is."""
-
-    def parse(self, argument: str) -> str:
-        path = os.path.expanduser(argument)
-        if path.startswith("~"):
-            raise ValueError("must begin with a home folder that is known, or with ./~")
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            # It could not be written into flags.txt.
-            raise ValueError("must be a path in UTF-8") from None
-        return path
-
-    def flag_type(self) -> str:
-        return "path"
+    define_flag(values, name, default, text, path=True)
 
 
 def define_config(values: flags.FlagValues) -> None:
     """Defines a flag for each option of `Config`."""
-    for prefix, section in Config().sections():
-        define_options(values, section, prefix)
+    for setting in Config().options():
+        _define(values, *setting)
 
 
 def parse(values: flags.FlagValues, argv: Sequence[str], usage: str) -> None:
@@ -141,8 +125,10 @@ def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> li
         rest = values([*argv[:1], *with_flagfiles(argv[1:])])[1:]
     except UserError:
         raise
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(_unknown(error.flagname, list(values))) from error
     except (flags.Error, ValueError) as error:
-        raise UserError(_plain(error)) from error
+        raise UserError(str(error)) from error
     if values["help"].value:
         _print_help(values, usage)
         sys.exit(0)
@@ -151,7 +137,8 @@ def parse_words(values: flags.FlagValues, argv: Sequence[str], usage: str) -> li
 
 def config_from(values: flags.FlagValues) -> Config:
     """The config that parsed flags describe."""
-    config = Config.from_flag_values(_typed(values, Config().flag_values()))
+    names = Config().flag_values()
+    config = Config.from_flag_values({name: values[name].value for name in names})
     refuse_unread_data_dir(config.data)
     return config
 
@@ -168,9 +155,8 @@ def refuse_unread_data_dir(data: DataConfig) -> None:
 
 def evaluation_from(values: flags.FlagValues, base: EvaluationConfig) -> dict[str, Any]:
     """The evaluation options that were given on the command line."""
-    names = {field.name: getattr(base, field.name) for field, _ in options_of(base)}
-    given = {name: value for name, value in names.items() if values[name].present}
-    return _typed(values, given)
+    names = [field.name for field, _ in options_of(base)]
+    return {name: values[name].value for name in names if values[name].present}
 
 
 def default_run_dir(argv: Sequence[str], data: DataConfig) -> str:
@@ -193,74 +179,17 @@ def _define(
     values: flags.FlagValues, name: str, default: Any, allowed: Allowed
 ) -> None:
     text = allowed.help
-    if allowed.describe() and not allowed.choices:
-        text += f" ({allowed.describe()})"
-    if isinstance(default, bool):
-        flags.DEFINE_bool(name, default, text, flag_values=values)
-    elif isinstance(default, tuple):
-        strings = [plain_number(item) for item in default]
-        if allowed.choices:
-            text += f" (any of {', '.join(allowed.choices)})"
-        flags.DEFINE_list(name, strings, text, flag_values=values)
-    elif isinstance(default, int):
-        flags.DEFINE_integer(name, default, text, flag_values=values)
-    elif isinstance(default, float):
-        flags.DEFINE_float(name, default, text, flag_values=values)
-    elif allowed.path:
-        define_path(values, name, text, default)
-    else:
-        if allowed.choices:
-            text += f" ({allowed.describe()})"
-        flags.DEFINE_string(name, default, text, flag_values=values)
+    if allowed.describe():
+        several = isinstance(default, tuple) and allowed.choices
+        what = f"any of {', '.join(allowed.choices)}" if several else allowed.describe()
+        text += f" ({what})"
+    define_flag(values, name, default, text, allowed.path)
 
 
-def _typed(values: flags.FlagValues, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Flag values in the types of `defaults`; absl knows no list of floats."""
-    typed = {}
-    for name, default in defaults.items():
-        value: Any = values[name].value
-        if isinstance(default, tuple):
-            value = tuple(value)
-            if isinstance(default[0], float):
-                value = _floats(name, value)
-            if not value:
-                raise UserError(f"--{name} must not be empty. Received: ''")
-        typed[name] = value
-    return typed
-
-
-def _floats(name: str, strings: Sequence[str]) -> tuple[float, ...]:
-    try:
-        return tuple(float(string) for string in strings)
-    except ValueError:
-        raise UserError(
-            f"--{name} must be numbers separated by commas. "
-            f"Received: {','.join(strings)}"
-        ) from None
-
-
-def _plain(error: Exception) -> str:
-    """absl's message as one line in the words of this project's errors."""
-    text = " ".join(str(error).split())
-    if isinstance(error, flags.UnrecognizedFlagError):
-        hint = text.partition("Did you mean: ")[2].split("?")[0].split(",")[0].strip()
-        hint = f" Did you mean --{hint}?" if hint else ""
-        return f"unknown flag --{error.flagname}.{hint} --help lists all flags"
-    if isinstance(error, flags.IllegalFlagValueError) and text.startswith("flag --"):
-        name, _, rest = text.removeprefix("flag --").partition("=")
-        value, _, reason = rest.partition(": ")
-        for words, wanted in _WANTED.items():
-            if words in reason:
-                reason = f"must be {wanted}"
-        return f"--{name} {reason.rstrip('.')}. Received: {value!r}"
-    return text
-
-
-_WANTED = {
-    "to float": "a number",
-    "for int()": "a whole number",
-    "Non-boolean": "true or false",
-}
+def _unknown(flag: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(flag, known, n=1)
+    hint = f" Did you mean --{close[0]}?" if close else ""
+    return f"unknown flag --{flag}.{hint} --help lists all flags"
 
 
 def _print_help(values: flags.FlagValues, usage: str) -> None:

@@ -17,6 +17,7 @@ from supcon_tf.compare.comparison import (
 )
 from supcon_tf.compare.report import differing_flags, half_width, report
 from supcon_tf.compare.runs import CLEAN, Column, read_runs
+from supcon_tf.config import FINAL, Config
 from supcon_tf.config.options import option, validate_options
 from supcon_tf.errors import UserError
 from supcon_tf.runs.files import write_text
@@ -42,9 +43,7 @@ class CompareSettings:
     output: str = option(
         "", "folder that the table and the figure are written to", path=True
     )
-    stage: str = option(
-        "final", "which model of each run", choices=("final", "pretrain")
-    )
+    stage: str = option(FINAL, "which model of each run", choices=Config.model_names())
     average: bool = option(
         False,
         "average all the runs into one row; refused, naming the difference, unless "

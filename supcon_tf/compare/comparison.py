@@ -8,7 +8,6 @@ from typing import Any
 
 from supcon_tf.compare.runs import CLEAN, EMBEDDING, Column, Run
 from supcon_tf.config import ATTACKS, Config
-from supcon_tf.config.options import options_of
 from supcon_tf.errors import UserError
 
 # What chooses the images of an evaluation beside data set, split and their number.
@@ -141,10 +140,7 @@ def same_value(flag: str, one: Any, other: Any) -> bool:
 def compared_flags(config: Config) -> list[str]:
     """Flags that change the weights or the evaluation."""
     return [
-        prefix + field.name
-        for prefix, section in config.sections()
-        for field, allowed in options_of(section)
-        if allowed.changes != "nothing"
+        flag for flag, _, allowed in config.options() if allowed.changes != "nothing"
     ]
 
 

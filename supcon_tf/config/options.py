@@ -8,7 +8,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from supcon_tf.errors import UserError
 
@@ -60,6 +60,25 @@ class Allowed:
             and (self.maximum is None or value <= self.maximum)
             and (self.below is None or value < self.below)
         )
+
+
+class Setting(NamedTuple):
+    """An option as a command line knows it."""
+
+    flag: str
+    value: Any
+    allowed: Allowed
+
+
+class Section:
+    """A part of a config, which validates itself.
+
+    Raises:
+        UserError: on construction, if a value is not allowed or two contradict.
+    """
+
+    def __post_init__(self) -> None:
+        validate_options(self)
 
 
 def plain_number(value: Any) -> str:

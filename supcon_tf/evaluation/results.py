@@ -137,8 +137,7 @@ def finished_result(
 
 def _is_of(evaluated: dict[str, Any], folder: RunFolder) -> bool:
     """Whether a model of robustness.json is the one that lies in the run folder."""
-    stage = evaluated["stage"]
-    path = folder.model_file if stage == "final" else folder.stage_model_file(stage)
+    path = folder.model(evaluated["stage"])
     if not path.is_file():
         return False
     if "model_sha256" in evaluated:

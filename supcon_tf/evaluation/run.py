@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from supcon_tf.config import Config, EvaluationConfig, StageConfig
+from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData, Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
@@ -101,7 +101,7 @@ def evaluate_run(
             *history_lines(history),
             f"flags of training: {recipe}",
         ],
-        {stage: _trained_by(config, stage) for stage in paths},
+        {name: config.stage(stage) for name, stage in config.models().items()},
     )
     if destination.path == folder.path:
         log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
@@ -196,7 +196,7 @@ def _journal(
 
 
 def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
-    """Model files by their name in a report: pretrain (if another follows), final.
+    """Model files by their name in a report: each earlier stage's, and the final one.
 
     Raises:
         UserError: if there is no final model.
@@ -206,14 +206,7 @@ def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
             f"a run folder with a finished model.keras is needed. "
             f"Received: {folder.path}"
         )
-    stages = {}
-    if config.pretrain.epochs and config.finetune.epochs:
-        stages["pretrain"] = folder.stage_model_file("pretrain")
-    return {**stages, "final": folder.model_file}
-
-
-def _trained_by(config: Config, stage: str) -> StageConfig:
-    return config.pretrain if stage == "pretrain" else list(config.stages())[-1][1]
+    return {name: folder.model(name) for name in config.models()}
 
 
 def chosen_split(data: ImageData, config: Config) -> Split:

@@ -1,4 +1,4 @@
-"""The command `python -m export`."""
+"""The command `python -m supcon_tf.export`."""
 
 import sys
 

@@ -44,7 +44,7 @@ def model_card(
     Args:
         folder: the run; its robustness.json may be missing.
         config: of the run.
-        stage: "final" or "pretrain".
+        stage: the model's name, of `Config.models`.
         class_names: the name of each class.
         image_shape: (H, W, 3).
         folded: whether batch norm was folded.

@@ -5,7 +5,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from supcon_tf.config import Config
+from supcon_tf.config import FINAL, Config
 from supcon_tf.data import load
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.errors import UserError
@@ -60,14 +60,12 @@ def export_run(settings: ExportSettings) -> Path:
 
 
 def _load(folder: RunFolder, config: Config, stage: str) -> ContrastiveClassifier:
-    path = folder.model_file
-    if stage == "pretrain":
-        path = folder.stage_model_file("pretrain")
-        if not config.pretrain.epochs:
-            raise UserError(
-                f"--stage=pretrain needs a run with a pretrain stage. "
-                f"Received: {folder.path} (--pretrain_epochs=0)"
-            )
+    path = folder.model(stage)
+    if stage != FINAL and not config.stage(stage).epochs:
+        raise UserError(
+            f"--stage={stage} needs a run with a {stage} stage. "
+            f"Received: {folder.path} (--{stage}_epochs=0)"
+        )
     if not path.is_file():
         raise UserError(
             f"--run_dir must hold a finished {path.relative_to(folder.path)}. "

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from absl import flags
-
 from supcon_tf.commands.flags import define_options, new_flags, parse
-from supcon_tf.config.options import option, validate_options
+from supcon_tf.config import FINAL, Config
+from supcon_tf.config.options import Section, option
 from supcon_tf.errors import UserError
 
 USAGE = """
-usage: python -m export --run_dir=RUN --output=DIR [--flag=value ...]
+usage: python -m supcon_tf.export --run_dir=RUN --output=DIR [--flag=value ...]
 
 Writes the model of a finished run as a SavedModel into DIR/N, the layout that
 TensorFlow Serving reads, after a fresh process has checked its answers.
@@ -18,7 +17,7 @@ TensorFlow Serving reads, after a fresh process has checked its answers.
 
 
 @dataclass(frozen=True)
-class ExportSettings:
+class ExportSettings(Section):
     """Which model goes where, and in what form.
 
     Raises:
@@ -35,7 +34,7 @@ class ExportSettings:
         "", "folder of the run's images, if they lie elsewhere than when it was trained"
     )
     stage: str = option(
-        "final", "which of the run's models", choices=("final", "pretrain")
+        FINAL, "which of the run's models", choices=Config.model_names()
     )
     model_version: int = option(
         0, "version number to write; 0 = the highest in --output + 1", minimum=0
@@ -50,7 +49,7 @@ class ExportSettings:
     )
 
     def __post_init__(self) -> None:
-        validate_options(self)
+        super().__post_init__()
         for name in ("run_dir", "output"):
             if not getattr(self, name):
                 raise UserError(f"--{name} must be a folder. Received: ''")
@@ -63,16 +62,9 @@ def parse_settings(argv: list[str]) -> ExportSettings:
         UserError: naming the flag, the value and what is allowed.
     """
     values = new_flags()
-    _define(values)
-    parse(values, argv, USAGE)
-    given: dict[str, Any] = {name: values[name].value for name in _names()}
-    return ExportSettings(**given)
-
-
-def _define(values: flags.FlagValues) -> None:
     # An instance would be refused: two settings have no default.
     define_options(values, ExportSettings)
-
-
-def _names() -> list[str]:
-    return list(ExportSettings.__dataclass_fields__)
+    parse(values, argv, USAGE)
+    names = ExportSettings.__dataclass_fields__
+    given: dict[str, Any] = {name: values[name].value for name in names}
+    return ExportSettings(**given)

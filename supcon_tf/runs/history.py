@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from supcon_tf.config import STAGES, Config
+from supcon_tf.config import FINAL, Config
 from supcon_tf.errors import UserError
 from supcon_tf.results.markdown import plain
 from supcon_tf.runs.files import write_text
@@ -13,6 +13,8 @@ from supcon_tf.runs.run_folder import RunFolder
 
 # Written when the weights are taken: the other run may change, or go, afterwards.
 RECORD = "init_from.json"
+# The stage whose model another run may begin from.
+_FIRST = Config.stage_names()[0]
 
 
 def pretrained_file(run_dir: str) -> Path:
@@ -22,7 +24,7 @@ def pretrained_file(run_dir: str) -> Path:
         UserError: if there is none.
     """
     other = RunFolder(run_dir)
-    for path in (other.stage_model_file("pretrain"), other.model_file):
+    for path in (other.stage_model_file(_FIRST), other.model_file):
         if path.exists():
             return path
     raise UserError(
@@ -39,15 +41,13 @@ def record_origin(folder: RunFolder, config: Config) -> None:
         write_text(record, json.dumps(_origin(config.init_from), indent=2) + "\n")
 
 
-def history_of(
-    folder: RunFolder, config: Config, model: str = "final"
-) -> dict[str, Any]:
+def history_of(folder: RunFolder, config: Config, model: str = FINAL) -> dict[str, Any]:
     """How a model of a run came about.
 
     Args:
         folder: the run's.
         config: the run's.
-        model: "pretrain" or "final".
+        model: "final", or the stage that it is of.
 
     Returns:
         `recipe`, the settings of each stage by its name, `dataset`, `seed`, and
@@ -122,7 +122,9 @@ def _settings(part: Part) -> str:
 def _history(
     folder: RunFolder, config: Config, model: str, within: frozenset[Path]
 ) -> dict[str, Any]:
-    names = STAGES[:1] if model == "pretrain" else STAGES
+    names = config.stage_names()
+    if model != FINAL:
+        names = names[: names.index(model) + 1]
     return {
         "dataset": config.data.dataset,
         "seed": config.seed,
@@ -154,7 +156,7 @@ def _origin(run_dir: str, within: frozenset[Path] = frozenset()) -> dict[str, An
         if path in within:
             return {"run": run_dir, **unknown}
         file = pretrained_file(run_dir)
-        model = "final" if file == folder.model_file else "pretrain"
+        model = FINAL if file == folder.model_file else _FIRST
         known = _history(folder, folder.config(), model, within | {path})
         return {"run": run_dir, **known}
     except UserError:
@@ -162,16 +164,15 @@ def _origin(run_dir: str, within: frozenset[Path] = frozenset()) -> dict[str, An
 
 
 def _stage(folder: RunFolder, config: Config, name: str) -> dict[str, Any]:
-    stage = getattr(config, name)
-    continued = config.finetune.schedule == "continue"
-    # One schedule over both stages has the peak and the form of pretrain.
-    leader = config.pretrain if continued else stage
-    both = continued and config.pretrain.epochs and config.finetune.epochs
+    stage, shared = config.stage(name), config.schedule_of(name)
+    leader = config.stage(shared.leader)
+    number = "both" if shared.stages == 2 else str(shared.stages)
+    over = f" over {number} stages" if shared.stages > 1 else ""
     return {
         "epochs": stage.epochs,
         "loss_weights": stage.loss_weights,
         "learning_rate": leader.learning_rate,
-        "schedule": leader.schedule + (" over both stages" if both else ""),
+        "schedule": leader.schedule + over,
         "augmentation": stage.augmentation,
         "views": stage.views,
         "freeze_encoder": stage.freeze_encoder,
@@ -182,7 +183,7 @@ def _stage(folder: RunFolder, config: Config, name: str) -> dict[str, Any]:
 
 
 def _adversary(folder: RunFolder, config: Config, name: str) -> dict[str, Any] | None:
-    stage, constants = getattr(config, name), config.adversary
+    stage, constants = config.stage(name), config.adversary
     if stage.adversary == "none":
         return None
     return {

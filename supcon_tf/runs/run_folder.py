@@ -4,15 +4,17 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from supcon_tf.commands.flagfile import flagfile_text
-from supcon_tf.config import STAGES, Config
+from supcon_tf.config import FINAL, Config
+from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.errors import UserError
 from supcon_tf.runs.files import naming, remove_leftovers, write_text
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
+
+C = TypeVar("C", bound=Config)
 
 
 class RunFolder:
@@ -41,6 +43,10 @@ class RunFolder:
     def stage_model_file(self, name: str) -> Path:
         """A stage's model; it exists once the stage is finished."""
         return self.stage(name) / "model.keras"
+
+    def model(self, name: str) -> Path:
+        """A model of the run by its name (`Config.models`): final, or a stage's."""
+        return self.model_file if name == FINAL else self.stage_model_file(name)
 
     def check(self, config: Config) -> None:
         """Checks that a run in the folder may go on with `config`; writes nothing.
@@ -119,11 +125,15 @@ class RunFolder:
         Raises:
             UserError: if there is no run in it.
         """
+        return self._config_as(Config)
+
+    def _config_as(self, kind: type[C]) -> C:
+        """The config as one of a class that may have more stages."""
         if not self.config_file.is_file():
             raise UserError(
                 f"a run folder with a config.json is needed. Received: {self.path}"
             )
-        return Config.from_json(self.config_file.read_text(encoding="utf-8"))
+        return kind.from_json(self.config_file.read_text(encoding="utf-8"))
 
     def fingerprint(self) -> "Fingerprint | None":
         """What the data of the run was; None if an earlier version made the run.
@@ -178,7 +188,8 @@ class RunFolder:
     def has_trained(self) -> bool:
         """Whether there is anything that another config would not go with."""
         trained = [self.metrics_file, self.model_file]
-        trained += [file for name in STAGES for file in self.stage(name).glob("*")]
+        for name in Config.stage_names():
+            trained += self.stage(name).glob("*")
         return any(file.exists() for file in trained)
 
     def _has_data(self) -> bool:
@@ -186,7 +197,7 @@ class RunFolder:
         return self.has_trained() or self.robustness_file.exists()
 
     def _refuse_changes(self, config: Config) -> None:
-        earlier = self.config()
+        earlier = self._config_as(type(config))
         changed = config.changed_weight_fields(earlier)
         if not changed:
             return

@@ -1,4 +1,4 @@
-"""Learning rate over the steps of a stage, or of both stages."""
+"""Learning rate over the steps of a stage, or of several."""
 
 import math
 from typing import Any
@@ -63,26 +63,21 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def schedule_for(config: Config, stage: str, steps_per_epoch: int) -> WarmupSchedule:
-    """The schedule of a stage; with `continue`, its part of one over both stages.
+    """The schedule of a stage; with `continue`, its part of one over several stages.
 
     Warm-up that is longer than the schedule is cut to it, with a line said.
     """
-    leader, first_epoch = stage, 0
-    epochs = getattr(config, stage).epochs
-    if config.finetune.schedule == "continue":
-        leader = "pretrain"
-        epochs = config.pretrain.epochs + config.finetune.epochs
-        first_epoch = config.pretrain.epochs if stage == "finetune" else 0
-    settings = getattr(config, leader)
-    if settings.warmup_epochs > epochs and first_epoch == 0:
+    shared = config.schedule_of(stage)
+    settings, epochs = config.stage(shared.leader), shared.epochs
+    if settings.warmup_epochs > epochs and shared.first_epoch == 0:
         print(
-            f"{stage}: --{leader}_warmup_epochs={settings.warmup_epochs:g} is cut to "
-            f"the {epochs} epochs of its schedule"
+            f"{stage}: --{shared.leader}_warmup_epochs={settings.warmup_epochs:g} is "
+            f"cut to the {epochs} epochs of its schedule"
         )
     return WarmupSchedule(
         settings.learning_rate,
         epochs * steps_per_epoch,
         round(min(settings.warmup_epochs, epochs) * steps_per_epoch),
         settings.schedule,
-        first_epoch * steps_per_epoch,
+        shared.first_epoch * steps_per_epoch,
     )

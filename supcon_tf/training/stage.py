@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from supcon_tf.config import Config, StageConfig
+from supcon_tf.config import Config
 from supcon_tf.data import ImageData
 from supcon_tf.data.batches import Batches
 from supcon_tf.distribution.workers import Workers
@@ -66,7 +66,7 @@ class StageTrainer:
         self.name, self.config, self.model, self.data = name, config, model, data
         self.folder, self.workers, self.stop = folder, workers, stop
         self.projector = projector
-        self.settings: StageConfig = getattr(config, name)
+        self.settings = config.stage(name)
         self.batches = Batches(
             data.train,
             batch_size=config.batch_size,
@@ -230,7 +230,6 @@ class StageTrainer:
             self.projector.write(label, classifier_trained=trained)
 
     def _progress(self) -> Progress:
-        before = 0 if self.name == "pretrain" else self.config.pretrain.epochs
         progress = Progress(
             self.name,
             self.settings.epochs,
@@ -238,7 +237,7 @@ class StageTrainer:
             self.model.loss_weights,
             self.config.batch_size,
             self.folder,
-            before * self.steps,
+            self.config.epochs_before(self.name) * self.steps,
             self.config.log_format,
         )
         progress.go_on(self.position.epoch)

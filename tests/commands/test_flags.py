@@ -11,7 +11,6 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supcon_tf.commands.flagfile import flagfile_text
 from supcon_tf.commands.flags import (
     config_from,
     default_run_dir,
@@ -25,6 +24,7 @@ from supcon_tf.commands.flags import (
     run_command,
 )
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
+from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.config.options import options_of
 from supcon_tf.errors import UserError
 
@@ -124,6 +124,16 @@ def flagfile(tmp_path):
             "--epsilons must be numbers separated by commas. Received: 1,two",
         ),
         (["--epsilons="], "--epsilons must not be empty. Received: ''"),
+        (["--attacks="], "--attacks must not be empty. Received: ''"),
+        (
+            ['--attacks="fgsm'],
+            "--attacks must be values separated by commas. Received: '\"fgsm'",
+        ),
+        (
+            ["--nodetermnistic"],
+            "unknown flag --nodetermnistic. Did you mean --deterministic? "
+            "--help lists all flags",
+        ),
         (
             ["--epsilons=1,256"],
             "--epsilons must be above 0 and at most 255. Received: 256.0",
@@ -138,6 +148,15 @@ def flagfile(tmp_path):
             "--epsilons must hold each value once. Received: (8.0, 4.0, 8.0)",
         ),
         (["--seed"], "Missing value for flag --seed"),
+        (
+            ["--nodeterministic=true"],
+            "--nodeterministic=true does not take an argument",
+        ),
+        (
+            ["--deterministic", "False"],
+            "words that belong to no flag (flags look like --name=value). "
+            "Received: False",
+        ),
         (["--flagfile"], "Missing value for flag --flagfile"),
         (
             ["--flagfile=missing.flags"],
@@ -355,12 +374,7 @@ def test_a_value_that_no_flagfile_can_hold_is_refused():
 
 def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch, flagfile, answer):
     monkeypatch.setenv("HOME", "/home/me")
-    paths = [
-        prefix + field.name
-        for prefix, section in Config().sections()
-        for field, allowed in options_of(section)
-        if allowed.path
-    ]
+    paths = [flag for flag, _, allowed in Config().options() if allowed.path]
     assert {"data_dir", "init_from", "transfer_from"} <= set(paths)
     for word in ("--{}=~/a b", "--{}=/home/me/a b"):
         words = [word.format(name) for name in [*paths, "run_dir"]]
@@ -437,9 +451,7 @@ def test_the_flags_of_a_run_give_its_config_again(values, tmp_path_factory):
 
 def test_every_option_can_be_set_by_its_flag(flagfile):
     values = {
-        prefix + field.name: another(getattr(section, field.name), allowed)
-        for prefix, section in Config().sections()
-        for field, allowed in options_of(section)
+        flag: another(default, allowed) for flag, default, allowed in Config().options()
     }
     defaults = Config().flag_values()
     assert [name for name in values if values[name] == defaults[name]] == []
@@ -514,7 +526,7 @@ def test_only_evaluation_flags_that_were_given_are_returned():
         define_options(values, base)
         parse(values, ["tiny", *words], USAGE)
         assert evaluation_from(values, base) == expected
-        assert values["attacks"].value == ["pgd"]
+        assert values["attacks"].value == ("pgd",)
 
 
 def test_two_commands_do_not_share_flags():

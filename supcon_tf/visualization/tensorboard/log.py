@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.hparams import summary_v2 as hparams_api
 
 from supcon_tf.config import Config
-from supcon_tf.config.options import options_of, plain_number
+from supcon_tf.config.options import plain_number
 from supcon_tf.runs.files import publish, temporary_beside
 
 FIGURES = "figures"
@@ -79,11 +79,9 @@ def log_hparams(tensorboard: Path, config: Config, result: Mapping[str, Any]) ->
 
 def hyperparameters(config: Config) -> dict[str, bool | int | float | str]:
     """The flags that matter to a result, lists as comma-separated text."""
-    values = config.flag_values()
     return {
-        prefix + field.name: _scalar(values[prefix + field.name])
-        for prefix, section in config.sections()
-        for field, allowed in options_of(section)
+        flag: _scalar(value)
+        for flag, value, allowed in config.options()
         if allowed.changes != "nothing"
     }
 
