@@ -1,34 +1,27 @@
 """One stage of training, from its config to its finished model."""
 
 import contextlib
-import zlib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import keras
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
 from supcon_tf.data.batches import Batches
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import ContrastiveClassifier
-from supcon_tf.models.build import in_full_precision
-from supcon_tf.runs.files import publish, temporary_beside
+from supcon_tf.models.saving import save_model
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.runtime.stop_signal import StopSignal
-from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.health import (
     refuse_nonfinite,
     warn_of_collapse,
     warn_of_divergence,
 )
-from supcon_tf.training.objective import adversary_for, losses_for
+from supcon_tf.training.preparation import prepare
 from supcon_tf.training.progress import Progress
 from supcon_tf.training.schedules import schedule_for
-from supcon_tf.training.selection import BestEpoch, robust_accuracy
-from supcon_tf.training.state import TrainingState
+from supcon_tf.training.selection import robust_accuracy
+from supcon_tf.training.state import TrainingState, run_identity
 from supcon_tf.training.steps import training_step, validation
 from supcon_tf.visualization.tensorboard.projector import SnapshotWriter
 
@@ -78,11 +71,10 @@ class StageTrainer:
         )
         self.steps = self.batches.steps_per_epoch
         self.schedule = schedule_for(config, name, self.steps)
-        self.average: WeightAverage | None = None
-        self.best: BestEpoch | None = None
-        variables = self._prepare()
+        prepared = prepare(model, config, name, self.schedule, workers.strategy)
+        self.average, self.best = prepared.average, prepared.best
         self.state = TrainingState(
-            variables,
+            prepared.variables,
             Checkpoints(
                 folder.stage(name),
                 run_identity(config, data),
@@ -243,34 +235,6 @@ class StageTrainer:
         progress.go_on(self.position.epoch)
         return progress
 
-    def _prepare(self) -> list[keras.Variable]:
-        """Compiles the model for the stage; returns all that changes in training."""
-        config, stage, model = self.config, self.settings, self.model
-        model.encoder.trainable = not stage.freeze_encoder
-        seed = (config.seed, zlib.crc32(self.name.encode()))
-        with self.workers.strategy.scope():
-            optimizer = keras.optimizers.SGD(
-                self.schedule, momentum=config.momentum, nesterov=config.momentum > 0
-            )
-            model.compile(
-                optimizer,
-                losses_for(stage, config.loss),
-                weight_decay=config.weight_decay,
-                adversary=adversary_for(stage, config.adversary, seed),
-            )
-            # Not always the optimizer given: mixed_float16 wraps it to scale the loss.
-            model.optimizer.build(model.trainable_variables)
-            variables = [*model.variables, *model.optimizer.variables]
-            variables += [v for metric in model.metrics for v in metric.variables]
-            variables = list({id(v): v for v in variables}.values())
-            if config.ema_decay:
-                self.average = WeightAverage(model.variables, config.ema_decay)
-                variables += self.average.variables
-            if stage.adversary != "none":
-                self.best = BestEpoch(model.variables)
-                variables += self.best.variables
-        return variables
-
     def _wants_snapshot(self) -> bool:
         every, epoch = self.config.projector.projector_every, self.position.epoch
         # The end of the stage has a snapshot of its own.
@@ -284,17 +248,3 @@ class StageTrainer:
 
 class _Stopping(Exception):
     """The run was asked to stop while held-out images were looked at."""
-
-
-def run_identity(config: Config, data: ImageData) -> dict[str, Any]:
-    """What must stay the same from one start of a run to the next, by its name."""
-    flags = {f"--{name}": value for name, value in config.weight_fields().items()}
-    return {**flags, "the digest of the images": data.fingerprint.digest}
-
-
-def save_model(model: ContrastiveClassifier, path: Path) -> None:
-    """Writes the network in full precision, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_beside(path) as temporary:
-        in_full_precision(model).save(temporary)
-        publish(temporary, path)

@@ -8,11 +8,14 @@ so that a run that was stopped ends with the same bits.
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from supcon_tf.config import Config
+from supcon_tf.data import ImageData
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import RunError
 from supcon_tf.training.checkpoint import ArraySpec, Checkpoints, Position
@@ -112,6 +115,12 @@ class TrainingState:
         parts = self._workers.strategy.experimental_local_results(variable.value)
         first = self._workers.index * len(parts)
         return slice(first, first + len(parts)), parts
+
+
+def run_identity(config: Config, data: ImageData) -> dict[str, Any]:
+    """What must stay the same from one start of a run to the next, by its name."""
+    flags = {f"--{name}": value for name, value in config.weight_fields().items()}
+    return {**flags, "the digest of the images": data.fingerprint.digest}
 
 
 def divided(array: np.ndarray, shape: tuple[int, ...], replicas: int) -> np.ndarray:
