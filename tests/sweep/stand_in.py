@@ -63,13 +63,23 @@ def wait(folder):
 
 
 def finish(folder, config):
-    row = {
+    folder.append_metrics({"stage": "pretrain", "epoch": 1})
+    result = evaluation(config.seed, 0.5 + config.seed / 100)
+    folder.robustness_file.write_text(json.dumps(result))
+    folder.model_file.touch()
+    folder.report_file.write_text("# Report\n")
+    print(f"report: {folder.report_file}")
+
+
+def evaluation(seed, accuracy):
+    """What robustness.json holds of a model that was attacked once."""
+    attack = {
         "name": "fgsm",
         "norm": "linf",
         "epsilon": 8 / 255,
         "epsilon_255": 8.0,
-        "accuracy": 0.5 + config.seed / 100,
-        "interval_95": [0.4, 0.6],
+        "accuracy": accuracy,
+        "interval_95": [0.0, 1.0],
         "num_examples": 100,
         "parameters": {},
         "seconds": 1.0,
@@ -77,24 +87,19 @@ def finish(folder, config):
     model = {
         "stage": "final",
         "clean_accuracy": 0.9,
-        "attacks": [row],
+        "attacks": [attack],
         "embedding": {},
         "checks": None,
     }
-    result = {
+    return {
         "schema": 2,
-        "dataset": config.data.dataset,
+        "dataset": "digits",
         "split": "test",
         "num_examples": 100,
-        "seed": config.seed,
+        "seed": seed,
         "versions": {},
         "models": [model],
     }
-    folder.metrics_file.write_text(json.dumps({"stage": "pretrain", "epoch": 1}) + "\n")
-    folder.robustness_file.write_text(json.dumps(result))
-    folder.model_file.touch()
-    folder.report_file.write_text("# Report\n")
-    print(f"report: {folder.report_file}")
 
 
 if __name__ == "__main__":
