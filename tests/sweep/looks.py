@@ -3,7 +3,7 @@
 import json
 import time
 
-PATIENCE = 60
+PATIENCE = 300
 
 
 def until(path):
