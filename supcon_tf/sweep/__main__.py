@@ -15,10 +15,9 @@ from supcon_tf.sweep.plan import PlannedRun, plan
 from supcon_tf.sweep.record import SweepRecord
 from supcon_tf.sweep.runner import Runner
 
-# Runs that differ by one of these were attacked on other images or in other ways, and
-# share no table.
+# Runs that differ by one of these are attacked on other images or in other ways.
 OTHER_ATTACKS = ("norm", "pgd_steps", "pgd_restarts")
-APART = (*IMAGE_FLAGS, "dataset", "data_dir", "split", *OTHER_ATTACKS)
+APART = (*IMAGE_FLAGS, "dataset", "split", *OTHER_ATTACKS)
 
 
 def main(argv: list[str]) -> int:
@@ -47,7 +46,13 @@ def run_and_compare(
     chosen = list(enumerate(runs))
     if request.only is not None:
         chosen = [chosen[request.only]]
-    table = request.only is None and _comparable(request, runs)
+    apart = _apart(runs) if request.only is None else []
+    if apart:
+        print(
+            f"note: runs that differ by --{', --'.join(apart)} are not evaluated "
+            "alike, so that there may be no table of them",
+            file=sys.stderr,
+        )
     done: list[PlannedRun] = []
     failed: list[PlannedRun] = []
     with launch.Launcher() as launcher:
@@ -62,8 +67,8 @@ def run_and_compare(
                     file=sys.stderr,
                 )
                 return 128 + launcher.stopped_by
-    if table and done:
-        _compare(request, done)
+    if done and request.only is None:
+        _compare(request, done, bool(apart))
     if failed:
         reasons = (f"{run.name}: {record.of(run.name)['message']}" for run in failed)
         raise RunError(
@@ -83,28 +88,27 @@ def commands(runs: Sequence[PlannedRun], only: int | None) -> str:
     )
 
 
-def _comparable(request: Request, runs: Sequence[PlannedRun]) -> bool:
-    """Whether the runs can stand in one table; says so if not, before they are made."""
+def _apart(runs: Sequence[PlannedRun]) -> list[str]:
+    """Flags in which the runs differ so that they may not be compared."""
     held_out = any(run.config.evaluation.split == "validation" for run in runs)
-    flags = (*APART, *(VALIDATION_FLAGS if held_out else ()))
-    apart = [axis.flag for axis in request.axes if axis.flag in flags]
-    if apart:
-        print(
-            "note: there will be no table, since runs that differ by "
-            f"--{', --'.join(apart)} are not evaluated alike",
-            file=sys.stderr,
-        )
-    return not apart
+    flags = [run.config.flag_values() for run in runs]
+    return [
+        name
+        for name in (*APART, *(VALIDATION_FLAGS if held_out else ()))
+        if any(values[name] != flags[0][name] for values in flags)
+    ]
 
 
-def _compare(request: Request, done: Sequence[PlannedRun]) -> None:
+def _compare(request: Request, done: Sequence[PlannedRun], apart: bool) -> None:
     """As `python -m supcon_tf.compare` does, into the folder of the sweep."""
     folders = [str(run.folder.path) for run in done]
     print(flush=True)
     try:
         compare(["compare", f"--output={request.output}", "--", *folders])
     except UserError as error:
-        raise RunError(f"the runs can't be compared: {error}") from error
+        if not apart:
+            raise RunError(f"the runs can't be compared: {error}") from error
+        print(f"note: there is no table: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

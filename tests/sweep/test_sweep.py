@@ -240,14 +240,21 @@ def test_the_folder_of_a_run_or_a_file_is_no_place_for_a_sweep(sweep, folder, tm
     assert (code, "sweep.json can't be read" in error) == (2, True)
 
 
-def test_runs_of_other_evaluations_get_no_table_and_that_is_said_first(sweep, folder):
-    code, _, error = sweep("--grid=pgd_steps=10,20")
-    assert code == 0
-    assert (
-        "note: there will be no table, since runs that differ by --pgd_steps" in error
+def test_runs_of_other_evaluations_may_get_no_table_and_that_is_said_first(
+    sweep, folder
+):
+    code, out, error = sweep("--grid=pgd_steps=10,20")
+    said = "note: runs that differ by --pgd_steps are not evaluated alike"
+    assert (code, error.startswith(said)) == (0, True)
+    # They were attacked with FGSM alone, as it turns out.
+    assert "| pgd_steps=10 | 1 " in out
+    other = str(folder.parent / "other")
+    code, _, error = sweep("--grid=limit_test=50,60", output=f"--output={other}")
+    assert (code, error.count("\n")) == (0, 2)
+    assert error.splitlines()[1].startswith(
+        "note: there is no table: runs in one table"
     )
-    assert set(statuses(folder).values()) == {"done"}
-    assert not (folder / "comparison.md").exists()
+    assert not (folder.parent / "other" / "comparison.md").exists()
 
 
 def test_runs_that_can_not_be_compared_end_in_a_line(sweep, folder):
