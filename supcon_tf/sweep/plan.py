@@ -14,6 +14,7 @@ from supcon_tf.commands.flags import (
 )
 from supcon_tf.config import Config
 from supcon_tf.errors import UserError
+from supcon_tf.runs.history import pretrained_file
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.sweep.command import Request
 from supcon_tf.sweep.grid import RECIPE, Axis, combinations
@@ -64,6 +65,9 @@ def plan(request: Request) -> list[PlannedRun]:
                 f"file of that name. Received: {request.output}"
             )
         run.folder.check(run.config)
+        # A value with a comma in it, as names of runs have, may have become two.
+        if run.config.init_from and not run.folder.has_trained():
+            pretrained_file(run.config.init_from)
     if request.only is not None and not 0 <= request.only < len(runs):
         raise UserError(
             f"--only must be from 0 to {len(runs) - 1}, as the grid has {len(runs)} "

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,10 +57,13 @@ def test_finished_runs_are_not_run_again_and_new_values_are(sweep, folder):
     (folder / "seed=0" / "robustness.json").unlink()
     assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
     assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [3, 2, 1]
+    shutil.rmtree(folder / "seed=1")
+    assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [3, 1, 1]
     # Without its record a sweep asks every run.
     (folder / "sweep.json").unlink()
     assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
-    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [4, 3, 1]
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [4, 2, 1]
 
 
 def test_a_failed_run_is_reported_and_does_not_stop_the_others(
@@ -171,6 +175,21 @@ def test_mistakes_are_refused_in_a_line_before_anything_runs(sweep, folder, tmp_
     code, _, error = sweep(SEEDS, output="--batch_size=32")
     assert (code, "--output must be a folder" in error) == (2, True)
     assert not folder.exists()
+
+
+def test_runs_of_one_sweep_may_be_the_beginning_of_another(
+    sweep, folder, tmp_path, monkeypatch
+):
+    assert sweep(SEEDS, "--grid=width=4,8")[0] == 0
+    monkeypatch.chdir(folder)
+    one, two = "seed=0,width=4", "seed=1,width=8"
+    other = f"--output={tmp_path / 'other'}"
+    code, out, error = sweep(f"--grid=init_from={one},{two}", output=other)
+    assert (code, out) == (2, "")
+    assert "--init_from must be a run folder with a pretrained model" in error
+    code, _, error = sweep(f"--grid=init_from={one};{two}", output=other)
+    assert (code, error) == (0, "")
+    assert len(statuses(tmp_path / "other")) == 2
 
 
 def test_recipes_may_be_varied_and_flags_win_over_them(sweep, folder, tmp_path):
