@@ -15,6 +15,7 @@ from supcon_tf.compare.comparison import (
     grouped,
     refuse_different_evaluations,
 )
+from supcon_tf.compare.records import keep_records, refuse_records_of_runs
 from supcon_tf.compare.report import differing_flags, half_width, report
 from supcon_tf.compare.runs import CLEAN, Column, read_runs
 from supcon_tf.config import FINAL, Config
@@ -49,6 +50,12 @@ class CompareSettings:
         "average all the runs into one row; refused, naming the difference, unless "
         "they differ in their seed alone",
     )
+    keep_records: str = option(
+        "",
+        "folder that records of the runs are copied to, without weights, of which the "
+        "comparison can be made again; it may hold others",
+        path=True,
+    )
 
     def __post_init__(self) -> None:
         validate_options(self)
@@ -67,12 +74,17 @@ def main(argv: list[str]) -> None:
     refuse_different_evaluations(runs)
     rows = averaged(runs) if settings.average else grouped(runs)
     text = report(rows, settings.stage)
+    records = Path(settings.keep_records) if settings.keep_records else None
+    if records:
+        refuse_records_of_runs(runs, records)
     try:
         write_comparison(Path(settings.output), rows, settings.stage, text)
+        if records:
+            keep_records(runs, settings.stage, records)
     except OSError as error:
         raise UserError(
-            "--output must be a folder that can be written. "
-            f"Received: {settings.output} ({error.strerror})"
+            "--output and --keep_records must be folders that can be written. "
+            f"Received: {error.filename or settings.output} ({error.strerror})"
         ) from error
     print(text)
 

@@ -63,6 +63,10 @@ class SplitFingerprint:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SplitFingerprint":
+        if "examples" not in values:
+            from supcon_tf.data.split_digest import SplitDigest
+
+            return SplitDigest.from_json(values)
         examples = {
             owner: names if isinstance(names, dict) else _unpacked(names)
             for owner, names in values["examples"].items()
@@ -191,6 +195,11 @@ def _classes_apart(before: tuple[str, ...], now: tuple[str, ...]) -> str:
 
 
 def _images_apart(before: SplitFingerprint, now: SplitFingerprint) -> Iterator[str]:
+    if before.digest == now.digest:
+        return
+    if before.examples is None or now.examples is None:
+        yield f"{len(before)} images became {len(now)} others, of which is kept no name"
+        return
     mine, theirs = before.images(), now.images()
     both = [name for name in mine if name in theirs]
     found = {

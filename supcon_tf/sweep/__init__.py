@@ -1,0 +1,1 @@
+"""Runs over a grid of flags, one after the other, resumable, then compared."""

@@ -1,0 +1,133 @@
+"""Starts a run in a process of its own, and stops it as it wants to be stopped."""
+
+import contextlib
+import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import supcon_tf
+from supcon_tf.errors import RunError
+from supcon_tf.sweep.turns import sign
+
+# Of a log, in which the last line is looked for.
+_TAIL = 16 * 1024
+
+
+def train_command() -> list[str]:
+    """The words that start a training: of the installed module, else of train.py.
+
+    Raises:
+        RunError: if there is neither.
+    """
+    if importlib.util.find_spec("supcon_tf.train"):
+        return [sys.executable, "-m", "supcon_tf.train"]
+    script = Path(supcon_tf.__file__).resolve().parents[1] / "train.py"
+    if not script.is_file():
+        raise RunError(f"neither supcon_tf.train nor {script} can be run")
+    with contextlib.suppress(ValueError):
+        script = script.relative_to(Path.cwd())
+    return [sys.executable, str(script)]
+
+
+class Launcher:
+    """Starts one run at a time. Within its context a signal stops run and sweep.
+
+    SIGTERM, SIGHUP or Ctrl-C become one SIGTERM for the run, which saves its state and
+    ends; a second Ctrl-C ends it at once.
+    """
+
+    def __init__(self) -> None:
+        self.stopped_by: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "Launcher":
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # nohup has SIGHUP ignored, and means it.
+            if number and signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def run(self, words: list[str], log: Path, lock: int) -> tuple[int, str]:
+        """Waits for a run.
+
+        Args:
+            words: its command line, without the program.
+            log: file that its output is added to.
+            lock: descriptor that the run keeps open, whatever becomes of this process.
+
+        Returns:
+            Its exit code, and the last line of its output: of its error, if there is
+            one.
+        """
+        command = [*train_command(), *words]
+        with log.open("ab") as file:
+            begin = file.tell()
+            when = time.strftime("%Y-%m-%d %H:%M:%S")
+            file.write(f"# {when}: {shlex.join(command)}\n".encode(errors="replace"))
+            file.flush()
+            begin, where = file.tell(), os.name == "posix"
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                # A terminal's Ctrl-C is for this process, which passes it on.
+                start_new_session=where,
+                pass_fds=(lock,) if where else (),
+            )
+        if self.stopped_by:
+            self._process.terminate()
+        try:
+            sign(lock, self._process.pid)
+        except OSError:
+            self._process.terminate()
+            raise
+        finally:
+            code = self._process.wait()
+            self._process = None
+        return code, last_line(log, begin)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        again = self.stopped_by == number == signal.SIGINT
+        self.stopped_by = self.stopped_by or number
+        if self._process:
+            if again:
+                self._process.kill()
+            else:
+                self._process.terminate()
+
+
+def last_line(log: Path, begin: int = 0) -> str:
+    """The last error of a log, else its last line; empty if there is none.
+
+    Args:
+        log: the file.
+        begin: bytes at its start that belong to something else.
+    """
+    lines = list(_lines(log, begin))
+    errors = (line for line in reversed(lines) if line.startswith("error: "))
+    return next(errors, lines[-1] if lines else "")
+
+
+def _lines(log: Path, begin: int) -> Iterator[str]:
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(begin, size - _TAIL))
+        for line in file.read().decode(errors="replace").splitlines():
+            if line.strip():
+                yield line.strip()

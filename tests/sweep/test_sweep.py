@@ -1,0 +1,340 @@
+"""Sweeps as people meet them; the runs are stand-ins that take no time."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.sweep.launch import train_command
+from supcon_tf.sweep.turns import take
+from tests.sweep.conftest import STAND_IN
+from tests.sweep.looks import entry, starts, statuses
+
+REPOSITORY = Path(__file__).parents[2]
+SEEDS = "--grid=seed=0,1"
+
+
+def configs(folder):
+    found = {path.name: RunFolder(path) for path in folder.iterdir() if path.is_dir()}
+    return {name: run.config() for name, run in found.items()}
+
+
+def test_every_combination_is_run_and_compared_with_seeds_averaged(sweep, folder):
+    code, out, error = sweep(SEEDS, "--grid=width=4,8", "--batch_size=32")
+    assert (code, error) == (0, "")
+    names = [f"seed={seed},width={width}" for seed in (0, 1) for width in (4, 8)]
+    assert statuses(folder) == dict.fromkeys(names, "done")
+    for place, name in enumerate(names, 1):
+        assert f"run {place} of 4: {name} (output: {folder / name / 'log.txt'})" in out
+    made = configs(folder)
+    assert [(made[name].seed, made[name].model.width) for name in names] == [
+        (0, 4),
+        (0, 8),
+        (1, 4),
+        (1, 8),
+    ]
+    assert {config.batch_size for config in made.values()} == {32}
+    assert "| seed=0,width=4 +1 | 2 " in out
+    assert "50.5 ± 0.7%" in out
+    files = {path.name for path in folder.iterdir() if path.is_file()}
+    assert {"comparison.md", "comparison.json", "robustness.png"} < files
+
+
+def test_finished_runs_are_not_run_again_and_new_values_are(sweep, folder):
+    assert sweep(SEEDS)[0] == 0
+    code, out, _ = sweep("--grid=seed=2,1,0")
+    assert code == 0
+    assert "run 2 of 3: seed=1: was done before" in out
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [1, 1, 1]
+    assert "| seed=2 +2 | 3 " in out
+    # What a run was asked for may grow: it is the run that knows what is missing.
+    assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [2, 2, 1]
+    (folder / "seed=0" / "robustness.json").unlink()
+    assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [3, 2, 1]
+    shutil.rmtree(folder / "seed=1")
+    assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [3, 1, 1]
+    # Without its record a sweep asks every run.
+    (folder / "sweep.json").unlink()
+    assert sweep(SEEDS, "--attacks=fgsm,pgd")[0] == 0
+    assert [len(starts(folder, f"seed={seed}")) for seed in range(3)] == [4, 2, 1]
+
+
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(
+    sweep, folder, monkeypatch
+):
+    monkeypatch.setenv("STAND_IN_FAILS", "seed=0 seed=3")
+    monkeypatch.setenv("STAND_IN_DIES", "seed=2")
+    code, out, error = sweep("--grid=seed=0,1,2,3")
+    log = folder / "seed=0" / "log.txt"
+    reason = "exit code 1: error: the loss of this run is not finite"
+    assert code == 1
+    assert "run 1 of 4: seed=0: failed after 0:00:0" in out
+    assert f"{reason} (output: {log})" in out
+    assert "| seed=1 | 1 " in out
+    assert error.startswith("error: 3 of 4 runs failed, and the same command tries")
+    assert f"seed=0: {reason}; seed=2: ended by SIGKILL (out of memory?)" in error
+    assert error.count("\n") == 1
+    assert entry(folder, "seed=0")["message"] == reason
+    assert "a warning that says little" in log.read_text()
+    assert list(statuses(folder).values()) == ["failed", "done", "failed", "failed"]
+    # Tried again, once what was wrong is mended.
+    for name in ("STAND_IN_FAILS", "STAND_IN_DIES"):
+        monkeypatch.delenv(name)
+    code, out, _ = sweep("--grid=seed=0,1,2,3")
+    assert (code, set(statuses(folder).values())) == (0, {"done"})
+    assert (len(starts(folder, "seed=0")), len(starts(folder, "seed=1"))) == (2, 1)
+    assert entry(folder, "seed=0")["message"] is None
+    assert "| seed=0 +3 | 4 " in out
+
+
+def test_one_run_alone_is_made_and_not_compared(sweep, folder):
+    code, out, _ = sweep(SEEDS, "--grid=width=4,8", "--only=2")
+    assert code == 0
+    assert "run 3 of 4: seed=1,width=4" in out
+    assert list(statuses(folder).values()) == ["waiting", "waiting", "done", "waiting"]
+    assert not (folder / "comparison.md").exists()
+
+
+def test_a_dry_run_prints_commands_that_make_the_same_runs(
+    sweep, folder, monkeypatch, tmp_path
+):
+    recipe = tmp_path / "a recipe.flags"
+    recipe.write_text("--width=4\n--batch_size=16\n")
+    words = [f"--flagfile={recipe}", SEEDS, "--grid", "epsilons=1,2;4"]
+    code, out, _ = sweep(*words, "--dry_run")
+    assert code == 0
+    assert not folder.exists()
+    lines = out.splitlines()
+    assert lines[::2] == [
+        f"# --only={n}: seed={seed},epsilons={epsilons}"
+        for n, (seed, epsilons) in enumerate(
+            (seed, epsilons) for seed in (0, 1) for epsilons in ("1+2", "4")
+        )
+    ]
+    assert sweep(*words)[0] == 0
+    made = configs(folder)
+    folder.rename(tmp_path / "other")
+    for line in lines[1::2]:
+        program, script, *rest = shlex.split(line)
+        assert [program, script] == STAND_IN
+        Path(rest[-1].removeprefix("--run_dir=")).mkdir(parents=True)
+        subprocess.run([program, script, *rest], check=True)
+    assert configs(folder) == made
+    only = sweep(*words, "--dry_run", "--only=3")[1]
+    assert only.splitlines() == lines[-2:]
+
+
+def test_mistakes_are_refused_in_a_line_before_anything_runs(sweep, folder, tmp_path):
+    recipe = tmp_path / "recipe.flags"
+    recipe.write_text("--grid=seed=0,1\n")
+    other = tmp_path / "other" / "recipe.flags"
+    other.parent.mkdir()
+    other.write_text("--width=4\n")
+    for words, named in (
+        ([], "--grid=FLAG=V1,V2,... must say what the runs differ by"),
+        (["--grid=sede=0,1"], "Did you mean seed?"),
+        (["--grid=seed=0,x"], "--seed must be a whole number. Received: 'x' (in the"),
+        (["--grid=seed=0,-1"], "--seed must be at least 0 and at most 2147483647."),
+        (["--grid=dtype_policy=float32,float8"], "--dtype_policy must be one of"),
+        (["--grid=seed=0,1,0"], "must have each value once. Received: '0' and '0'"),
+        (["--grid=temperature=1e-3,0.001"], "Received: '1e-3' and '0.001'"),
+        (["--grid=deterministic=1,true"], "Received: '1' and 'true'"),
+        ([SEEDS, SEEDS], "--grid must have each flag once"),
+        ([SEEDS, "--seed=3"], "--seed must be in --grid or on the command line"),
+        ([SEEDS, "--seed", "3"], "--seed must be in --grid or on the command line"),
+        ([SEEDS, "--run_dir=r"], "folder is named after what differs"),
+        ([SEEDS, "word"], "words that belong to no flag"),
+        ([SEEDS, "--widht=4"], "unknown flag --widht. Did you mean --width?"),
+        ([SEEDS, "--only=2"], "--only must be from 0 to 1, as the grid has 2 runs"),
+        ([SEEDS, "--only=-1"], "--only must be from 0 to 1"),
+        ([SEEDS, "--only="], "--only must be a whole number. Received: ''"),
+        ([SEEDS, "--strategy=multi_worker"], "each worker would begin a sweep"),
+        ([SEEDS, "--flagfile=missing.flags"], "--flagfile must be a readable file"),
+        ([f"--flagfile={recipe}", SEEDS], "must be on the command line, not in a flag"),
+        (
+            ["--grid=batch_size=32,30", "--classes_per_batch=16"],
+            "Received: 16 and 30 (in the run of batch_size=30)",
+        ),
+        (
+            [f"--grid=flagfile={other}", f"--flagfile={recipe}"],
+            "--flagfile must be in --grid or on the command line",
+        ),
+    ):
+        code, out, error = sweep(*words)
+        assert (code, out) == (2, ""), words
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert named in error
+    code, _, error = sweep(SEEDS, output="--batch_size=32")
+    assert (code, "--output must be a folder" in error) == (2, True)
+    assert not folder.exists()
+
+
+def test_runs_of_one_sweep_may_be_the_beginning_of_another(
+    sweep, folder, tmp_path, monkeypatch
+):
+    assert sweep(SEEDS, "--grid=width=4,8")[0] == 0
+    monkeypatch.chdir(folder)
+    one, two = "seed=0,width=4", "seed=1,width=8"
+    other = f"--output={tmp_path / 'other'}"
+    code, out, error = sweep(f"--grid=init_from={one},{two}", output=other)
+    assert (code, out) == (2, "")
+    assert "--init_from must be a run folder with a pretrained model" in error
+    code, _, error = sweep(f"--grid=init_from={one};{two}", output=other)
+    assert (code, error) == (0, "")
+    assert len(statuses(tmp_path / "other")) == 2
+
+
+def test_recipes_may_be_varied_and_flags_win_over_them(sweep, folder, tmp_path):
+    files = []
+    for name, width in (("narrow", 4), ("wide", 8)):
+        files.append(tmp_path / f"{name}.flags")
+        files[-1].write_text(f"--width={width}\n--batch_size=64\n")
+    grid = f"--grid=flagfile={files[0]},{files[1]}"
+    code, out, _ = sweep(SEEDS, grid, "--batch_size=32")
+    assert code == 0
+    made = configs(folder)
+    assert list(statuses(folder)) == [
+        f"flagfile={name},seed={seed}" for seed in (0, 1) for name in ("narrow", "wide")
+    ]
+    assert made["flagfile=wide,seed=1"].model.width == 8
+    assert {config.batch_size for config in made.values()} == {32}
+    assert "| flagfile=narrow,seed=0 +1 | 2 " in out
+    twin = tmp_path / "other" / "wide.flags"
+    twin.parent.mkdir()
+    twin.write_text("--width=16\n")
+    code, _, error = sweep(f"--grid=flagfile={files[1]},{twin}")
+    assert (code, "a name of its own" in error) == (2, True)
+
+
+def test_a_sweep_is_what_its_flagfile_said_when_it_began(
+    sweep, folder, tmp_path, monkeypatch
+):
+    recipe = tmp_path / "recipe.flags"
+    recipe.write_text("--width=4\n")
+    # The first run changes it, as an editor would while it runs.
+    monkeypatch.setenv("STAND_IN_WRITES", f"{recipe}=--width=8")
+    assert sweep(f"--flagfile={recipe}", SEEDS)[0] == 0
+    assert recipe.read_text() == "--width=8"
+    assert {config.model.width for config in configs(folder).values()} == {4}
+    # Begun anew it is another sweep, which does not go into this folder.
+    code, _, error = sweep(f"--flagfile={recipe}", SEEDS)
+    assert code == 2
+    assert "--width was 4 when the run in" in error
+
+
+def test_a_grid_over_other_flags_does_not_go_into_the_same_folder(sweep, folder):
+    assert sweep(SEEDS)[0] == 0
+    code, _, error = sweep("--grid=width=4,8")
+    assert code == 2
+    assert f"the sweep in {folder} is over --seed; give another --output" in error
+    assert error.rstrip().endswith("Received: --grid over --width")
+    assert list(configs(folder)) == ["seed=0", "seed=1"]
+
+
+def test_the_folder_of_a_run_or_a_file_is_no_place_for_a_sweep(sweep, folder, tmp_path):
+    assert sweep(SEEDS)[0] == 0
+    run = folder / "seed=0"
+    code, _, error = sweep(SEEDS, output=f"--output={run}")
+    assert (code, "must not be the folder of a run" in error) == (2, True)
+    file = tmp_path / "file"
+    file.touch()
+    for place in (file, file / "below"):
+        code, _, error = sweep(SEEDS, output=f"--output={place}")
+        assert (code, "--output must be a folder" in error) == (2, True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "seed=1").touch()
+    code, out, error = sweep(SEEDS, output=f"--output={elsewhere}")
+    assert (code, out, "has a file of that name" in error) == (2, "", True)
+    (folder / "sweep.json").write_text("{torn")
+    code, _, error = sweep(SEEDS)
+    assert (code, "sweep.json can't be read" in error) == (2, True)
+
+
+def test_runs_of_other_evaluations_may_get_no_table_and_that_is_said_first(
+    sweep, folder
+):
+    code, out, error = sweep("--grid=pgd_steps=10,20")
+    said = "note: runs that differ by --pgd_steps are not evaluated alike"
+    assert (code, error.startswith(said)) == (0, True)
+    # They were attacked with FGSM alone, as it turns out.
+    assert "| pgd_steps=10 | 1 " in out
+    other = str(folder.parent / "other")
+    code, _, error = sweep("--grid=limit_test=50,60", output=f"--output={other}")
+    assert (code, error.count("\n")) == (0, 2)
+    assert error.splitlines()[1].startswith(
+        "note: there is no table: runs in one table"
+    )
+    assert not (folder.parent / "other" / "comparison.md").exists()
+
+
+def test_runs_that_can_not_be_compared_end_in_a_line(sweep, folder):
+    assert sweep(SEEDS)[0] == 0
+    result = folder / "seed=1" / "robustness.json"
+    values = json.loads(result.read_text())
+    result.write_text(json.dumps({**values, "num_examples": 50}))
+    code, _, error = sweep(SEEDS)
+    assert code == 1
+    assert error.startswith("error: the runs can't be compared: runs in one table must")
+
+
+def test_paths_count_from_where_the_command_is_given(sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.flags").write_text("--width=4\n")
+    words = ["--flagfile=recipe.flags", SEEDS]
+    code, out, _ = sweep(*words, output="--output=below/runs")
+    assert (code, "(output: below/runs/seed=0/log.txt)" in out) == (0, True)
+    assert len(statuses(tmp_path / "below" / "runs")) == 2
+    monkeypatch.chdir(tmp_path / "below")
+    code, out, _ = sweep(SEEDS, "--width=4", output="--output=runs")
+    assert (code, "seed=0: was done before" in out) == (0, True)
+    # A folder whose name is that of a flag.
+    assert sweep(SEEDS, output="--output=-x")[0] == 0
+
+
+def test_training_is_started_as_it_is_installed(tmp_path, monkeypatch):
+    command = train_command()
+    help_text = subprocess.run(
+        [*command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert "Trains in two stages" in help_text
+    if command[1] != "-m":
+        monkeypatch.chdir(REPOSITORY)
+        assert train_command() == [sys.executable, "train.py"]
+        monkeypatch.chdir(tmp_path)
+        assert train_command() == [sys.executable, str(REPOSITORY / "train.py")]
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom supcon_tf.sweep.__main__ import main\n"
+        "try:\n    main(['sweep', '--help'])\n"
+        "finally:\n    heavy = {'tensorflow', 'keras', 'numpy', 'matplotlib'}\n"
+        "    assert not heavy & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for flag in ("--grid", "--only", "--dry_run", "--output", "--temperature"):
+        assert f"  {flag}  (default" in done.stdout
+    assert "--run_dir" not in done.stdout
+
+
+def test_a_lock_is_free_again_once_its_holder_closed_it(tmp_path):
+    held = take(tmp_path / "lock")
+    assert take(tmp_path / "lock") is None
+    os.close(held)
+    os.close(take(tmp_path / "lock"))
