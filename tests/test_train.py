@@ -21,6 +21,7 @@ from supcon_tf.commands.flags import run_command
 from supcon_tf.config import Config
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import UserError
+from supcon_tf.results.record import read_result
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPES = sorted((REPOSITORY / "flags").glob("*.flags"))
@@ -388,7 +389,7 @@ def test_the_flags_of_a_run_go_on_with_what_is_left_of_it(
     stopped = tmp_path / "stopped"
     shutil.rmtree(stopped / "finetune")
     (stopped / "model.keras").unlink()
-    result = json.loads((folder / "robustness.json").read_text())
+    result = read_result(folder / "robustness.json")
     monkeypatch.setattr("supcon_tf.evaluation.run.evaluate_run", lambda *_: result)
     # The folder was copied; nothing else of the flags is said again.
     code, output, _ = command(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supcon_tf.commands.flags import define_options, new_flags, parse_words, run_command
 from supcon_tf.compare.comparison import (
@@ -13,6 +13,7 @@ from supcon_tf.compare.comparison import (
     averaged,
     columns_of,
     grouped,
+    images_of,
     refuse_different_evaluations,
 )
 from supcon_tf.compare.records import keep_records, refuse_records_of_runs
@@ -23,6 +24,9 @@ from supcon_tf.config.options import option, validate_options
 from supcon_tf.errors import UserError
 from supcon_tf.runs.files import write_text
 from supcon_tf.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from supcon_tf.visualization.curves import Curves
 
 USAGE = """
 usage: python -m supcon_tf.compare RUN [RUN ...] --output=DIR [--flag=value ...]
@@ -109,7 +113,7 @@ def write_comparison(folder: Path, rows: Sequence[Row], stage: str, text: str) -
     from supcon_tf.visualization.curves import robustness_curves
 
     folder.mkdir(parents=True, exist_ok=True)
-    curves = {row.label: _curve(row) for row in rows}
+    curves = {row.label: _curves(row) for row in rows}
     title = f"{stage} models; band: 95 % interval of one run, ± deviation of several"
     robustness_curves(curves, folder / "robustness.png", title)
     record = json.dumps(_record(rows, stage), indent=2)
@@ -118,36 +122,29 @@ def write_comparison(folder: Path, rows: Sequence[Row], stage: str, text: str) -
     write_text(folder / "comparison.md", f"# Comparison\n\n{text}\n\n{picture}\n")
 
 
-def _curve(row: Row) -> dict[str, Any]:
-    """A row in the form of a model of robustness.json, for the figure."""
+def _curves(row: Row) -> "Curves":
+    from supcon_tf.visualization.curves import Curves, Point
+
     if len(row.runs) == 1:
-        return row.runs[0].model
-    attacks = []
+        return Curves.of(row.runs[0].model)
+    points = []
     for column in columns_of(row.runs):
         mean, spread = row.mean(column), row.deviation(column)
         if column.attack and mean is not None and spread is not None:
-            in_255 = column.norm == "linf"
-            attacks.append(
-                {
-                    "name": column.attack,
-                    "norm": column.norm,
-                    "epsilon": column.strength / 255 if in_255 else column.strength,
-                    "epsilon_255": column.strength if in_255 else None,
-                    "accuracy": mean,
-                    "band": [max(0, mean - spread), min(1, mean + spread)],
-                }
+            band = max(0, mean - spread), min(1, mean + spread)
+            points.append(
+                Point(column.attack, column.norm, column.strength, mean, band)
             )
-    return {"clean_accuracy": row.mean(CLEAN), "attacks": attacks}
+    return Curves(row.mean(CLEAN), tuple(points))
 
 
 def _record(rows: Sequence[Row], stage: str) -> dict[str, Any]:
     """What comparison.json holds."""
-    result = rows[0].runs[0].result
     columns = columns_of(run for row in rows for run in row.runs)
     return {
         "schema": SCHEMA,
         "stage": stage,
-        **{key: result[key] for key in ("dataset", "split", "num_examples")},
+        **images_of(rows[0].runs[0].result),
         "rows": [
             {
                 "label": row.label,

@@ -1,14 +1,16 @@
 """Which evaluated runs may share a table, and which an average."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supcon_tf.compare.runs import CLEAN, EMBEDDING, Column, Run
-from supcon_tf.config import ATTACKS, Config
+from supcon_tf.compare.runs import CLEAN, EMBEDDING, Column, Run, in_order
+from supcon_tf.config import Config
 from supcon_tf.errors import UserError
+from supcon_tf.results.record import EvaluationResult
+from supcon_tf.results.typed_json import Json
 
 # What chooses the images of an evaluation beside data set, split and their number.
 IMAGE_FLAGS = ("image_size", "split_seed", "test_share", "limit_test", "limit")
@@ -147,16 +149,23 @@ def compared_flags(config: Config) -> list[str]:
 def columns_of(runs: Iterable[Run]) -> list[Column]:
     """All columns that any run has: clean, attacks by strength, embedding."""
     attacks = {column for run in runs for column in run.figures if column.attack}
-    ordered = sorted(attacks, key=lambda c: (ATTACKS.index(c.attack), c.strength))
-    return [CLEAN, *ordered, *EMBEDDING]
+    return [CLEAN, *sorted(attacks, key=in_order), *EMBEDDING]
 
 
-def _images(run: Run) -> dict[str, Any]:
+def images_of(result: EvaluationResult) -> dict[str, Json]:
+    """What an evaluation says of the images that were attacked."""
+    return {
+        "dataset": result.dataset,
+        "split": result.split,
+        "num_examples": result.num_examples,
+    }
+
+
+def _images(run: Run) -> dict[str, Json]:
     """What decides which images a run was evaluated on."""
-    result = run.result
-    images = {key: result[key] for key in ("dataset", "split", "num_examples")}
+    images = images_of(run.result)
     flags = run.config.flag_values()
-    validation = VALIDATION_FLAGS if result["split"] == "validation" else ()
+    validation = VALIDATION_FLAGS if run.result.split == "validation" else ()
     images |= {f"--{name}": flags[name] for name in (*IMAGE_FLAGS, *validation)}
     return images
 
@@ -164,13 +173,13 @@ def _images(run: Run) -> dict[str, Any]:
 def _refuse_other_images(one: Run, other: Run) -> None:
     """Compares the images that were attacked, or where they lay if no more is known."""
     if one.data and other.data:
-        split = one.result["split"]
+        split = one.result.split
         if apart := one.data.only(split).difference(other.data.only(split)):
             raise UserError(
                 "runs in one table must be evaluated on the same images. Received: "
                 f"{one.path} and {other.path}, with other images: {apart}"
             )
-    elif one.result["dataset"] == "folder":
+    elif one.result.dataset == "folder":
         was, now = (
             {"--data_dir": str(Path(run.config.data.data_dir).resolve())}
             for run in (one, other)
@@ -178,22 +187,24 @@ def _refuse_other_images(one: Run, other: Run) -> None:
         _refuse_difference(was, now, one, other)
 
 
-def _attack_settings(run: Run) -> dict[str, dict[str, Any]]:
+def _attack_settings(run: Run) -> dict[str, dict[str, Json]]:
     """By attack: what makes it stronger or weaker, beside its epsilon."""
-    settings = {}
-    for row in run.model["attacks"] or []:
-        name, parameters = row["name"], dict(row["parameters"])
+    settings: dict[str, dict[str, Json]] = {}
+    for row in run.model.attacks or ():
+        parameters = dict(row.parameters)
         parameters.pop("seed", None)
-        if parameters.get("step_size") is not None:
-            share = parameters.pop("step_size") / row["epsilon"]
+        step_size = parameters.get("step_size")
+        if isinstance(step_size, int | float):
+            del parameters["step_size"]
+            share = step_size / row.epsilon
             parameters["step_size/epsilon"] = float(f"{share:.6g}")
-        named = {f"{name} {key}": value for key, value in parameters.items()}
-        settings[name] = {f"{name} norm": row["norm"], **named}
+        named = {f"{row.name} {key}": value for key, value in parameters.items()}
+        settings[row.name] = {f"{row.name} norm": row.norm, **named}
     return settings
 
 
 def _refuse_difference(
-    expected: dict[str, Any], found: dict[str, Any], one: Run, other: Run
+    expected: Mapping[str, Json], found: Mapping[str, Json], one: Run, other: Run
 ) -> None:
     for name in {**expected, **found}:
         was, now = expected.get(name), found.get(name)

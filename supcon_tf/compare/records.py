@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from supcon_tf.commands.flagfile import flagfile_text
 from supcon_tf.compare.comparison import compared_flags
 from supcon_tf.compare.runs import Run, read_runs
 from supcon_tf.config import Config
+from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.runs.files import write_text
 from supcon_tf.runs.run_folder import RunFolder

@@ -6,7 +6,6 @@ from typing import Any
 from supcon_tf.compare.comparison import Row, columns_of, compared_flags, same_value
 from supcon_tf.compare.runs import Column
 from supcon_tf.config.options import plain_number
-from supcon_tf.results.intervals import farthest_bound
 from supcon_tf.results.markdown import markdown_table, plain
 
 LENGTHS = ("relative_margin_mean",)
@@ -45,8 +44,8 @@ def cell(row: Row, column: Column) -> str:
 def _notes(rows: Sequence[Row], stage: str, columns: Sequence[Column]) -> str:
     result = rows[0].runs[0].result
     notes = [
-        f"Accuracy of each run's {stage} model on {result['num_examples']} "
-        f"{result['split']} images of {plain(result['dataset'])}; relative margin: "
+        f"Accuracy of each run's {stage} model on {result.num_examples} "
+        f"{result.split} images of {plain(result.dataset)}; relative margin: "
         "mean distance to the nearest decision boundary / length of the image's vector."
     ]
     for row in rows:
@@ -94,19 +93,18 @@ def half_width(rows: Sequence[Row]) -> float | None:
     attacks = [
         attack
         for row in rows
-        for attack in row.runs[0].model["attacks"] or []
+        for attack in row.runs[0].model.attacks or ()
         if len(row.runs) == 1
     ]
-    return max(map(farthest_bound, attacks), default=None)
+    return max((attack.farthest_bound for attack in attacks), default=None)
 
 
 def failed_checks(rows: Sequence[Row]) -> dict[str, list[str]]:
     """The runs that failed a masking check, by its name."""
     failed: dict[str, list[str]] = {}
     for run in (run for row in rows for run in row.runs):
-        for check in run.model.get("checks") or []:
-            if check["passed"] is False:
-                failed.setdefault(check["name"], []).append(run.label)
+        for check in run.model.failed_checks:
+            failed.setdefault(check.name, []).append(run.label)
     return failed
 
 

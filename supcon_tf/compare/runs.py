@@ -1,24 +1,24 @@
 """Evaluated runs as they lie in their folders."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supcon_tf.config import ATTACKS, Config
-from supcon_tf.config.options import from_json
 from supcon_tf.errors import UserError
-from supcon_tf.results.accuracy import strength, strength_text
+from supcon_tf.results.record import (
+    EvaluationResult,
+    ModelResult,
+    read_result,
+    strength_text,
+)
 from supcon_tf.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
-
-# The second adds which model was attacked.
-SCHEMAS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Run:
     path: Path
     label: str
     config: Config
-    result: dict[str, Any]
-    model: dict[str, Any]
+    result: EvaluationResult
+    model: ModelResult
     figures: dict[Column, float | None]
     data: "Fingerprint | None" = None
 
@@ -109,49 +109,40 @@ def _read(path: Path, label: str, stage: str) -> Run:
         raise UserError(
             f"a run folder with a robustness.json is needed. Received: {path}"
         )
-    try:
-        result = json.loads(folder.robustness_file.read_text())
-        schema = result["schema"]
-        if schema not in SCHEMAS:
-            raise UserError(
-                f"{folder.robustness_file} must be of schema 1 or 2. "
-                f"Received: {schema!r}"
-            )
-        models = {model["stage"]: model for model in result["models"]}
-        if stage not in models:
-            raise UserError(
-                f"--stage must be one that was evaluated in {path}: "
-                f"{', '.join(models)}. Received: {stage!r}"
-            )
-        figures = _figures(models[stage])
-        config = _config(folder, result.get("settings", {}))
-    except UserError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    result = read_result(folder.robustness_file)
+    model = result.of_stage(stage)
+    if model is None:
         raise UserError(
-            f"{folder.robustness_file} is not an evaluation of this program "
-            f"({type(error).__name__}: {error})"
-        ) from error
+            f"--stage must be one that was evaluated in {path}: "
+            f"{', '.join(model.stage for model in result.models)}. Received: {stage!r}"
+        )
+    config = _config(folder, result)
     data = folder.fingerprint()
-    return Run(path, label, config, result, models[stage], figures, data)
+    return Run(path, label, config, result, model, _figures(model), data)
 
 
-def _config(folder: RunFolder, settings: dict[str, Any]) -> Config:
+def _config(folder: RunFolder, result: EvaluationResult) -> Config:
     """The run's config, with the settings of an evaluation made after it."""
     try:
         config = folder.config()
-        evaluation = dataclasses.replace(config.evaluation, **from_json(settings))
+        evaluation = result.made_with(config.evaluation)
         return dataclasses.replace(config, evaluation=evaluation)
     except UserError as error:
         raise UserError(f"{folder.config_file}: {error}") from error
 
 
-def _figures(model: dict[str, Any]) -> dict[Column, float | None]:
-    figures: dict[Column, float | None] = {CLEAN: model["clean_accuracy"]}
-    rows = model["attacks"] or []
-    for row in sorted(
-        rows, key=lambda row: (ATTACKS.index(row["name"]), strength(row))
-    ):
-        column = Column("accuracy", row["name"], row["norm"], strength(row))
-        figures[column] = row["accuracy"]
-    return figures | {c: model["embedding"].get(c.key) for c in EMBEDDING}
+def _figures(model: ModelResult) -> dict[Column, float | None]:
+    figures: dict[Column, float | None] = {CLEAN: model.clean_accuracy}
+    columns = {
+        Column("accuracy", row.name, row.norm, row.strength): row.accuracy
+        for row in model.attacks or ()
+    }
+    figures |= {column: columns[column] for column in sorted(columns, key=in_order)}
+    return figures | {c: getattr(model.embedding, c.key) for c in EMBEDDING}
+
+
+def in_order(column: Column) -> tuple[int, str, float]:
+    """What columns of attacks are sorted by; attacks that are no more come last."""
+    known = column.attack in ATTACKS
+    place = ATTACKS.index(column.attack) if known else len(ATTACKS)
+    return place, column.attack, column.strength

@@ -1,13 +1,11 @@
 """Whether an evaluation holds all of an earlier one, and so may take its place."""
 
-import dataclasses
-import json
 from collections.abc import Iterator
-from typing import Any
 
-from supcon_tf.config import EvaluationConfig, without_retired_attacks
-from supcon_tf.config.options import from_json, plain_number
+from supcon_tf.config import EvaluationConfig
+from supcon_tf.config.options import plain_number
 from supcon_tf.errors import UserError
+from supcon_tf.results.record import AttackRow, EvaluationResult
 from supcon_tf.runs.run_folder import RunFolder
 
 # Settings that rows of robustness.json carry among their parameters.
@@ -31,18 +29,16 @@ def refuse_to_shrink(
     if not folder.robustness_file.exists():
         return
     try:
-        earlier = json.loads(folder.robustness_file.read_text())
-        recorded = from_json(without_retired_attacks(earlier.get("settings") or {}))
-        # Where robustness.json does not say, the run was evaluated as it was trained.
-        made_with = dataclasses.replace(folder.config().evaluation, **recorded)
-        lost = list(_losses(earlier, made_with, settings, num_examples))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
+        text = folder.robustness_file.read_text(encoding="utf-8")
+        earlier = EvaluationResult.from_json(text)
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"--run_dir holds a robustness.json that can't be read, so it is not "
-            f"replaced; give --output. Received: {folder.path}"
+            "--run_dir holds a robustness.json that can't be read, so it is not "
+            f"replaced; give --output. Received: {folder.robustness_file} ({error})"
         ) from error
+    # Where robustness.json does not say, the run was evaluated as it was trained.
+    made_with = earlier.made_with(folder.config().evaluation)
+    lost = list(_losses(earlier, made_with, settings, num_examples))
     if lost:
         raise UserError(
             f"--run_dir={folder.path} holds an evaluation that this one must not "
@@ -52,19 +48,20 @@ def refuse_to_shrink(
 
 
 def covers(
-    result: dict[str, Any], settings: EvaluationConfig, num_examples: int
+    result: EvaluationResult, settings: EvaluationConfig, num_examples: int
 ) -> bool:
     """Whether an evaluation holds all that one with these settings would give.
 
     Args:
-        result: what robustness.json holds.
+        result: the evaluation.
         settings: of the evaluation that is asked for.
         num_examples: how many images it attacks.
     """
-    recorded = without_retired_attacks(result.get("settings") or {})
+    if not result.settings:
+        return False
     try:
-        made_with = EvaluationConfig(**from_json(recorded))
-    except (TypeError, UserError):
+        made_with = result.made_with()
+    except UserError:
         return False
     exact = ["split", "norm"]
     for flag, attacks in (("pgd_steps", _STEPS_OF), ("pgd_restarts", _RESTARTS_OF)):
@@ -74,35 +71,34 @@ def covers(
     if settings.transfer_from:
         exact.append("transfer_from")
     return (
-        bool(recorded)
-        and all(getattr(made_with, name) == getattr(settings, name) for name in exact)
+        all(getattr(made_with, name) == getattr(settings, name) for name in exact)
         and set(settings.attacks) <= set(made_with.attacks)
         and set(settings.epsilons) <= set(made_with.epsilons)
         and settings.checks_limit <= made_with.checks_limit
-        and num_examples <= result["num_examples"]
+        and num_examples <= result.num_examples
     )
 
 
 def _losses(
-    earlier: dict[str, Any],
+    earlier: EvaluationResult,
     made_with: EvaluationConfig,
     settings: EvaluationConfig,
     num_examples: int,
 ) -> Iterator[str]:
     """What the earlier evaluation has and the new one would not, in words."""
-    if earlier["split"] != settings.split:
-        yield f"--split was {earlier['split']}, now {settings.split}"
-    if 0 < num_examples < earlier["num_examples"]:
-        yield f"--limit gives {num_examples} of its {earlier['num_examples']} images"
-    rows = [row for model in earlier["models"] for row in model["attacks"] or []]
-    norms = {row["norm"] for row in rows}
+    if earlier.split != settings.split:
+        yield f"--split was {earlier.split}, now {settings.split}"
+    if 0 < num_examples < earlier.num_examples:
+        yield f"--limit gives {num_examples} of its {earlier.num_examples} images"
+    rows = [row for model in earlier.models for row in model.attacks or ()]
+    norms = {row.norm for row in rows}
     if norms - {settings.norm}:
         yield f"--norm was {', '.join(sorted(norms))}, now {settings.norm}"
         return
-    names = dict.fromkeys(row["name"] for row in rows)
+    names = dict.fromkeys(row.name for row in rows)
     if missing := [name for name in names if name not in settings.attacks]:
         yield f"--attacks lacks {', '.join(missing)}"
-    strengths = sorted({_strength(row) for row in rows} - set(settings.epsilons))
+    strengths = sorted({row.strength for row in rows} - set(settings.epsilons))
     if strengths:
         yield f"--epsilons lacks {', '.join(map(plain_number, strengths))}"
     yield from _changed(rows, "steps", "pgd_steps", settings.pgd_steps, _STEPS_OF)
@@ -114,24 +110,19 @@ def _losses(
             f"--transfer_from was {made_with.transfer_from}, now "
             f"{settings.transfer_from!r}"
         )
-    checked = any(model.get("checks") for model in earlier["models"])
+    checked = any(model.checks for model in earlier.models)
     before, now = made_with.checks_limit, settings.checks_limit
     if checked and now < before:
         yield f"--checks_limit was {before}, now {now}"
 
 
-def _strength(row: dict[str, Any]) -> float:
-    """Epsilon as on the command line."""
-    return row["epsilon"] if row["epsilon_255"] is None else row["epsilon_255"]
-
-
 def _changed(
-    rows: list[dict[str, Any]], key: str, flag: str, value: int, of: tuple[str, ...]
+    rows: list[AttackRow], key: str, flag: str, value: int, of: tuple[str, ...]
 ) -> Iterator[str]:
     values = {
-        row["parameters"][key]
+        made_with
         for row in rows
-        if row["name"] in of and key in row["parameters"]
+        if row.name in of and isinstance(made_with := row.parameters.get(key), int)
     }
     if other := sorted(values - {value}):
         yield f"--{flag} was {other[0]}, now {value}"

@@ -10,10 +10,7 @@ import numpy as np
 from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.evaluation.checks.run import run_checks
-from supcon_tf.evaluation.embedding.quality import (
-    embedding_quality,
-    linear_probe_accuracy,
-)
+from supcon_tf.evaluation.embedding.quality import embedding_quality
 from supcon_tf.evaluation.parts import Journal
 from supcon_tf.evaluation.robustness import (
     measure_robustness,
@@ -24,6 +21,8 @@ from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.models.folding import fold_batch_norm
 from supcon_tf.models.twin import FEW, layers_of
+from supcon_tf.results.record import EmbeddingFigures, ModelResult
+from supcon_tf.results.typed_json import Json, plain_json, read_as
 from supcon_tf.results.worst import worst_cases
 
 
@@ -32,15 +31,22 @@ class Evaluation:
     """What was found out about a model.
 
     Args:
-        summary: its entry in robustness.json, but for the stage.
+        result: its entry in robustness.json, without a file.
         outcomes: whether each image (N,) is classified correctly, under "clean" and
             "ATTACK@EPSILON".
         arrays: embeddings, margins and cosines for the figures.
     """
 
-    summary: dict[str, Any]
+    result: ModelResult
     outcomes: dict[str, np.ndarray]
     arrays: dict[str, np.ndarray]
+
+    @property
+    def summary(self) -> dict[str, Json]:
+        """The model's entry in robustness.json, but for the stage and the file."""
+        entry = plain_json(self.result)
+        del entry["stage"]
+        return entry
 
 
 def evaluate(
@@ -56,6 +62,7 @@ def evaluate(
     deterministic: bool = False,
     title: str = "evaluate",
     journal: Journal | None = None,
+    stage: str = "final",
 ) -> Evaluation:
     """Measures a model's accuracy, clean and under attack, and its embedding.
 
@@ -72,6 +79,7 @@ def evaluate(
         deterministic: whether a second evaluation should give the same bits.
         title: of the progress bars.
         journal: where finished parts are kept and found again; None keeps nothing.
+        stage: that the model comes from.
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
@@ -88,32 +96,23 @@ def evaluate(
         figures, arrays = embedding_quality(
             model, train, split, seed=seed, classifier_trained=classifier_trained
         )
-        if not classifier_trained and train is not None:
-            probe = linear_probe_accuracy(model, train, split, seed=seed)
-            figures["linear_probe_accuracy"] = probe
-        return {"figures": json.dumps(figures), **arrays}
+        return {"figures": json.dumps(plain_json(figures)), **arrays}
 
     arrays = journal.part("embedding", embedding_part)
-    embedding = json.loads(str(arrays.pop("figures")))
-    summary: dict[str, Any] = {
-        "clean_accuracy": None,
-        "attacks": None,
-        "worst": None,
-        "embedding": embedding,
-        "checks": None,
-    }
+    embedding = read_as(EmbeddingFigures, json.loads(str(arrays.pop("figures"))))
     if not classifier_trained:
-        return Evaluation(summary, {}, arrays)
+        untrained = ModelResult(
+            stage=stage, clean_accuracy=None, attacks=None, embedding=embedding
+        )
+        return Evaluation(untrained, {}, arrays)
     # All attacks share one target of each model, so each is compiled once.
     target = target_of(model, split)
     if source is not None:
         source = target_of(source, split)
     robustness = measure_robustness(target, split, config, seed, source, title, journal)
-    summary["clean_accuracy"] = robustness.clean_accuracy
-    summary["attacks"] = robustness.rows
-    summary["worst"] = worst_cases(robustness.rows, robustness.outcomes)
+    checks = None
     if with_checks:
-        summary["checks"] = run_checks(
+        checks = run_checks(
             target,
             split,
             config,
@@ -124,7 +123,15 @@ def evaluate(
             title=f"{title}: checks",
             journal=journal.within("checks"),
         )
-    return Evaluation(summary, robustness.outcomes, arrays)
+    result = ModelResult(
+        stage=stage,
+        clean_accuracy=robustness.clean_accuracy,
+        attacks=tuple(robustness.rows),
+        worst=worst_cases(robustness.rows, robustness.outcomes),
+        embedding=embedding,
+        checks=checks,
+    )
+    return Evaluation(result, robustness.outcomes, arrays)
 
 
 def for_attacks(model: keras.Model, split: Split | None = None) -> keras.Model:

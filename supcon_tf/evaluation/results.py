@@ -1,13 +1,11 @@
 """What an evaluation leaves on disk: robustness.json, .npz, figures, report.md."""
 
 import dataclasses
-import json
 import platform
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,16 +13,16 @@ import numpy as np
 from supcon_tf import __version__
 from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData, Split
-from supcon_tf.evaluation.checks.run import warning_lines
 from supcon_tf.evaluation.coverage import covers
 from supcon_tf.evaluation.model import Evaluation
 from supcon_tf.evaluation.parts import file_digest
 from supcon_tf.evaluation.report.figures import draw_figures
 from supcon_tf.evaluation.report.report import write_report
+from supcon_tf.results.record import EvaluationResult, ModelResult, read_result
+from supcon_tf.results.typed_json import plain_json
 from supcon_tf.runs.files import replacing, write_text
 from supcon_tf.runs.run_folder import RunFolder
 
-SCHEMA = 2
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -34,8 +32,8 @@ def result_of(
     split: Split,
     found: Mapping[str, Evaluation],
     files: Mapping[str, Path],
-) -> dict[str, Any]:
-    """What robustness.json holds.
+) -> EvaluationResult:
+    """The record of an evaluation.
 
     Args:
         config: what the models were evaluated with.
@@ -44,20 +42,21 @@ def result_of(
         found: evaluations by stage.
         files: of the models, by stage.
     """
-    return {
-        "schema": SCHEMA,
-        "dataset": config.data.dataset,
-        "split": config.evaluation.split,
-        "num_examples": len(split),
-        "seed": config.seed,
-        "settings": dataclasses.asdict(config.evaluation),
-        "data_digest": data.fingerprint.digest,
-        "versions": versions(),
-        "models": [
-            {"stage": s, "model_sha256": file_digest(files[s]), **found[s].summary}
-            for s in found
-        ],
-    }
+    return EvaluationResult(
+        dataset=config.data.dataset,
+        split=config.evaluation.split,
+        num_examples=len(split),
+        seed=config.seed,
+        settings=plain_json(config.evaluation),
+        data_digest=data.fingerprint.digest,
+        versions=versions(),
+        models=tuple(
+            dataclasses.replace(
+                evaluation.result, stage=stage, model_sha256=file_digest(files[stage])
+            )
+            for stage, evaluation in found.items()
+        ),
+    )
 
 
 def write_evaluation(
@@ -65,7 +64,7 @@ def write_evaluation(
     config: Config,
     data: ImageData,
     split: Split,
-    result: dict[str, Any],
+    result: EvaluationResult,
     found: Mapping[str, Evaluation],
     model: keras.Model,
     introduction: str,
@@ -98,7 +97,7 @@ def write_evaluation(
     figures = draw_figures(
         destination.figures,
         config,
-        {stage: evaluation.summary for stage, evaluation in found.items()},
+        {model.stage: model for model in result.models},
         {stage: evaluation.arrays for stage, evaluation in found.items()},
         model,
         split,
@@ -106,42 +105,44 @@ def write_evaluation(
         trained_by,
     )
     write_report(destination, data.name, result, figures, introduction, origin)
-    for line in warning_lines(found["final"].summary["checks"] or []):
-        print(line, file=sys.stderr)
+    for check in result.final.failed_checks:
+        print(f"warning: check {check.name} failed: {check.detail}", file=sys.stderr)
     return figures
 
 
 def finished_result(
     folder: RunFolder, config: Config, data: ImageData, num_examples: int
-) -> dict[str, Any] | None:
-    """What robustness.json holds, if that is all that an evaluation now would give.
+) -> EvaluationResult | None:
+    """The evaluation in a run folder, if that is all that an evaluation now would give.
 
     Args:
         folder: the run's.
         config: what would be evaluated, and how.
         data: the images.
         num_examples: how many of them would be attacked.
+
+    Raises:
+        UserError: if robustness.json is not one.
     """
     if not (folder.robustness_file.exists() and folder.report_file.exists()):
         return None
-    result = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
+    result = read_result(folder.robustness_file)
     # Earlier versions did not write down which images they attacked.
     same = (
-        result.get("data_digest", data.fingerprint.digest) == data.fingerprint.digest
-        and (result.get("dataset"), result.get("seed"))
-        == (config.data.dataset, config.seed)
-        and all(_is_of(model, folder) for model in result["models"])
+        result.data_digest in (None, data.fingerprint.digest)
+        and (result.dataset, result.seed) == (config.data.dataset, config.seed)
+        and all(_is_of(model, folder) for model in result.models)
     )
     return result if same and covers(result, config.evaluation, num_examples) else None
 
 
-def _is_of(evaluated: dict[str, Any], folder: RunFolder) -> bool:
+def _is_of(evaluated: ModelResult, folder: RunFolder) -> bool:
     """Whether a model of robustness.json is the one that lies in the run folder."""
-    path = folder.model(evaluated["stage"])
+    path = folder.model(evaluated.stage)
     if not path.is_file():
         return False
-    if "model_sha256" in evaluated:
-        return evaluated["model_sha256"] == file_digest(path)
+    if evaluated.model_sha256 is not None:
+        return evaluated.model_sha256 == file_digest(path)
     # Schema 1 does not say which model it was; it was there before its evaluation.
     return path.stat().st_mtime <= folder.robustness_file.stat().st_mtime
 
@@ -155,8 +156,8 @@ def versions() -> dict[str, str]:
 
 
 def _write_results(
-    folder: RunFolder, result: dict[str, Any], outcomes: dict[str, np.ndarray]
+    folder: RunFolder, result: EvaluationResult, outcomes: dict[str, np.ndarray]
 ) -> None:
     with replacing(folder.robustness_file.with_suffix(".npz")) as file:
         np.savez_compressed(file, **outcomes)  # type: ignore[arg-type]
-    write_text(folder.robustness_file, json.dumps(result, indent=2) + "\n")
+    write_text(folder.robustness_file, result.to_json())

@@ -27,8 +27,8 @@ from supcon_tf.data import Split
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.batches import in_batches
 from supcon_tf.evaluation.parts import Journal
-from supcon_tf.results.accuracy import outcome_name
 from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.results.record import AttackRow, CumulativeStep, outcome_name
 
 # Images that are held as float32 at a time, and lost at most when a run is stopped.
 CHUNK = 1024
@@ -44,7 +44,7 @@ class Robustness:
     the split whether it is classified correctly, under "clean" and "ATTACK@EPSILON".
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[AttackRow] = field(default_factory=list)
     outcomes: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -313,24 +313,23 @@ def _row(
     attack: Attack,
     left: _Left,
     target: Target,
-) -> dict[str, Any]:
-    row = {
-        "name": name,
-        "norm": config.norm,
-        "epsilon": pixel_units(epsilon, config.norm),
-        "epsilon_255": epsilon if config.norm == "linf" else None,
-        "accuracy": float(outcome.mean()),
-        "interval_95": list(wilson_interval(int(outcome.sum()), len(outcome))),
-        "num_examples": len(outcome),
-        "parameters": _made_with(attack.parameters(), target.classes),
-        "seconds": round(left.seconds, 3),
-    }
-    if left.after:
-        row["cumulative"] = [
-            {"attack": stage, "accuracy": count / len(outcome)}
-            for stage, count in left.after.items()
-        ]
-    return row
+) -> AttackRow:
+    steps = tuple(
+        CumulativeStep(stage, count / len(outcome))
+        for stage, count in left.after.items()
+    )
+    return AttackRow(
+        name=name,
+        norm=config.norm,
+        epsilon=pixel_units(epsilon, config.norm),
+        epsilon_255=epsilon if config.norm == "linf" else None,
+        accuracy=float(outcome.mean()),
+        interval_95=wilson_interval(int(outcome.sum()), len(outcome)),
+        num_examples=len(outcome),
+        parameters=_made_with(attack.parameters(), target.classes),
+        seconds=round(left.seconds, 3),
+        cumulative=steps or None,
+    )
 
 
 def _made_with(parameters: dict[str, Any], classes: int) -> dict[str, Any]:

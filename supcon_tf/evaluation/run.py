@@ -4,7 +4,6 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -25,6 +24,7 @@ from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.models import load_model
 from supcon_tf.results.intervals import wilson_interval
 from supcon_tf.results.markdown import plain
+from supcon_tf.results.record import EvaluationResult
 from supcon_tf.runs.files import write_text
 from supcon_tf.runs.history import history_lines, history_of
 from supcon_tf.runs.run_folder import RunFolder
@@ -37,7 +37,7 @@ def evaluate_run(
     config: Config,
     data: ImageData,
     destination: RunFolder | None = None,
-) -> dict[str, Any]:
+) -> EvaluationResult:
     """Evaluates each finished stage and writes robustness.json, .npz and report.md.
 
     The masking checks are made on the final model, the one that is used.
@@ -50,7 +50,7 @@ def evaluate_run(
             evaluation that lies in the run folder.
 
     Returns:
-        What robustness.json holds.
+        The record.
 
     Raises:
         UserError: if no stage is finished, or the split to attack is empty.
@@ -77,6 +77,7 @@ def evaluate_run(
             with_checks=stage == "final",
             deterministic=config.deterministic,
             title=f"evaluate {stage}",
+            stage=stage,
             journal=journal.within(stage),
         )
     result = result_of(config, data, split, found, paths)
@@ -116,7 +117,7 @@ def evaluate_run(
 
 def evaluate_file(
     path: Path, config: Config, data: ImageData, destination: RunFolder
-) -> dict[str, Any]:
+) -> EvaluationResult:
     """Evaluates any Keras model that maps [0,1] images to logits.
 
     Args:
@@ -126,7 +127,7 @@ def evaluate_file(
         destination: folder of the results.
 
     Returns:
-        What robustness.json holds, under the stage "final".
+        The record, under the stage "final".
 
     Raises:
         UserError: if the model can't be loaded or does not fit the data.
@@ -166,7 +167,7 @@ def evaluate_file(
     )
     write_text(destination.data_file, data.fingerprint.to_json())
     journal.discard()
-    correct = round(found["final"].summary["clean_accuracy"] * len(split))
+    correct = int(found["final"].outcomes["clean"].sum())
     if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
         print(
             "warning: without an attack the model is no better than chance; it should "

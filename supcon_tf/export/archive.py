@@ -2,16 +2,14 @@
 
 import contextlib
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from supcon_tf.config import Config
-from supcon_tf.export.model_card import markdown
+from supcon_tf.export.model_card import ModelCard, markdown
 from supcon_tf.export.signatures import signatures
 from supcon_tf.models import ContrastiveClassifier
 
@@ -23,7 +21,7 @@ def write_archive(
     model: ContrastiveClassifier,
     class_names: tuple[str, ...],
     config: Config,
-    card: dict[str, Any],
+    card: ModelCard,
 ) -> None:
     """Writes a SavedModel with its signatures, and `assets.extra`.
 
@@ -40,7 +38,7 @@ def write_archive(
     extra.mkdir()
     (extra / "labels.txt").write_text("".join(f"{name}\n" for name in class_names))
     (extra / "config.json").write_text(config.to_json())
-    (extra / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+    (extra / "model_card.json").write_text(card.to_json())
     (extra / "MODEL_CARD.md").write_text(markdown(card))
 
 

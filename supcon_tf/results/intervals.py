@@ -1,8 +1,6 @@
 """How sure a measured share is."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 _Z95 = 1.959963984540054
 
@@ -28,10 +26,3 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == trials else min(1.0, centre + half)
     return low, high
-
-
-def farthest_bound(row: Mapping[str, Any]) -> float:
-    """How far a row of robustness.json may be off: from its accuracy to the further
-    bound of its interval, which near 0 and 1 is far from half of its width."""
-    low, high = row["interval_95"]
-    return max(high - row["accuracy"], row["accuracy"] - low)

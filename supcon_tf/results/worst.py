@@ -1,17 +1,16 @@
 """The accuracy under all attacks of an epsilon together."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from supcon_tf.results.accuracy import outcome_name, strength
 from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.results.record import AttackRow, WorstRow, outcome_name
 
 
 def worst_cases(
-    rows: Sequence[Mapping[str, Any]], outcomes: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
+    rows: Sequence[AttackRow], outcomes: Mapping[str, np.ndarray]
+) -> tuple[WorstRow, ...]:
     """At each epsilon the accuracy under all attacks together.
 
     Args:
@@ -22,22 +21,22 @@ def worst_cases(
         The model's `worst` in robustness.json: an image counts as right if it
         withstands every attack that was made at that epsilon.
     """
-    made: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
+    made: dict[tuple[str, float], list[AttackRow]] = {}
     for row in rows:
-        made.setdefault((row["norm"], strength(row)), []).append(row)
+        made.setdefault((row.norm, row.strength), []).append(row)
     worst = []
     for (norm, epsilon), attacks in made.items():
-        names = [row["name"] for row in attacks]
+        names = [row.name for row in attacks]
         stands = np.all([outcomes[outcome_name(n, epsilon)] for n in names], axis=0)
         worst.append(
-            {
-                "norm": norm,
-                "epsilon": attacks[0]["epsilon"],
-                "epsilon_255": attacks[0]["epsilon_255"],
-                "accuracy": float(stands.mean()),
-                "interval_95": list(wilson_interval(int(stands.sum()), len(stands))),
-                "num_examples": len(stands),
-                "attacks": names,
-            }
+            WorstRow(
+                norm=norm,
+                epsilon=attacks[0].epsilon,
+                epsilon_255=attacks[0].epsilon_255,
+                accuracy=float(stands.mean()),
+                interval_95=wilson_interval(int(stands.sum()), len(stands)),
+                num_examples=len(stands),
+                attacks=tuple(names),
+            )
         )
-    return worst
+    return tuple(worst)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supcon_tf.commands.flagfile import flagfile_text
 from supcon_tf.commands.flags import (
     config_from,
     define_config,
@@ -13,6 +12,7 @@ from supcon_tf.commands.flags import (
     parse,
 )
 from supcon_tf.config import Config
+from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.errors import UserError
 from supcon_tf.runs.history import pretrained_file
 from supcon_tf.runs.run_folder import RunFolder

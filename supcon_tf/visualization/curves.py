@@ -1,6 +1,7 @@
 """Accuracy over attack strength."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from supcon_tf.results.record import ModelResult
 from supcon_tf.visualization.names import legible, name_entries
 from supcon_tf.visualization.style import STAGE_COLOURS, save
 
@@ -18,26 +20,53 @@ MARKERS = "osD^vPX*"
 WIDTH = 40
 
 
+@dataclass(frozen=True)
+class Point:
+    """An accuracy under attack, and the band around it."""
+
+    attack: str
+    norm: str
+    strength: float
+    accuracy: float
+    band: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The accuracies of a model; one without points has no curve."""
+
+    clean_accuracy: float | None
+    points: tuple[Point, ...]
+
+    @classmethod
+    def of(cls, model: ModelResult) -> "Curves":
+        """Those of a model, within their 95 % intervals."""
+        points = (
+            Point(row.name, row.norm, row.strength, row.accuracy, row.interval_95)
+            for row in model.attacks or ()
+        )
+        return cls(model.clean_accuracy, tuple(points))
+
+
 def robustness_curves(
-    models: Mapping[str, Mapping[str, Any]], path: Path, title: str = ""
+    models: Mapping[str, Curves], path: Path, title: str = ""
 ) -> None:
     """Draws one line for each model and attack, from the clean accuracy on.
 
     Args:
-        models: entries of robustness.json by the name they get in the legend. A model
-            has its colour, an attack its line and marker, and around it the 95 %
-            interval, or a `band` if its rows have one.
+        models: by the name they get in the legend. A model has its colour, an attack
+            its line and marker.
         path: of the image.
         title: above the curves.
     """
     save(_curves_figure(models, title), path)
 
 
-def _curves_figure(models: Mapping[str, Mapping[str, Any]], title: str = "") -> Figure:
-    rows = [row for model in models.values() for row in model["attacks"] or []]
-    attacks = list(dict.fromkeys(row["name"] for row in rows))
+def _curves_figure(models: Mapping[str, Curves], title: str = "") -> Figure:
+    points = [point for model in models.values() for point in model.points]
+    attacks = list(dict.fromkeys(point.attack for point in points))
     # Radii of two norms have no axis in common.
-    norms = list(dict.fromkeys(row["norm"] for row in rows)) or [""]
+    norms = list(dict.fromkeys(point.norm for point in points)) or [""]
     height = 4.5 + 0.12 * len(models)
     figure = Figure(figsize=(1.5 + 5.5 * len(norms), height), layout="constrained")
     figure.suptitle(title, fontsize="medium")
@@ -51,7 +80,7 @@ def _curves_figure(models: Mapping[str, Mapping[str, Any]], title: str = "") -> 
         axes.yaxis.set_major_formatter("{x:.0%}")
         axes.grid(alpha=0.3)
         _name_attacks(
-            axes, attacks, [row["name"] for row in rows if row["norm"] == norm]
+            axes, attacks, [point.attack for point in points if point.norm == norm]
         )
     panels[0].set_ylabel("accuracy")
     if attacks:
@@ -61,27 +90,25 @@ def _curves_figure(models: Mapping[str, Mapping[str, Any]], title: str = "") -> 
 
 def _draw_model(
     axes: Axes,
-    model: Mapping[str, Any],
+    model: Curves,
     attacks: Sequence[str],
     norm: str,
     colour: Any,
 ) -> None:
     for place, attack in enumerate(attacks):
         curve = [
-            row
-            for row in model["attacks"] or []
-            if (row["name"], row["norm"]) == (attack, norm)
+            point
+            for point in model.points
+            if (point.attack, point.norm) == (attack, norm)
         ]
-        if not curve:
+        if not curve or model.clean_accuracy is None:
             continue
-        curve.sort(key=lambda row: row["epsilon"])
-        key = "epsilon_255" if norm == "linf" else "epsilon"
-        strengths = [row[key] for row in curve]
-        bands = (row.get("band") or row["interval_95"] for row in curve)
-        low, high = zip(*bands, strict=True)
+        curve.sort(key=lambda point: point.strength)
+        strengths = [point.strength for point in curve]
+        low, high = zip(*(point.band for point in curve), strict=True)
         axes.plot(
             [0, *strengths],
-            [model["clean_accuracy"], *(row["accuracy"] for row in curve)],
+            [model.clean_accuracy, *(point.accuracy for point in curve)],
             color=colour,
             **_look(place),
         )

@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import records
 from PIL import Image
+from records import model_result
 
 from supcon_tf.commands.flags import run_command
 from supcon_tf.compare.__main__ import main
 from supcon_tf.config import Config
 from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
 from supcon_tf.runs.run_folder import RunFolder
-from supcon_tf.visualization.curves import _curves_figure
+from supcon_tf.visualization.curves import Curves, _curves_figure
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -364,7 +366,9 @@ def test_an_untrained_classifier_has_dashes_and_still_its_embedding(write_run, c
 def test_a_failed_masking_check_is_said_under_the_table(write_run, compare):
     entry = model_entry("final", 0.8, [attack_row("fgsm", 8.0, 0.4)], 0.3)
     names = {"pgd_converged": False, "rescaled_logits": True, "square": None}
-    entry["checks"] = [{"name": name, "passed": p} for name, p in names.items()]
+    entry["checks"] = [
+        {"name": name, "passed": p, "detail": ""} for name, p in names.items()
+    ]
     _, out, _ = compare(write_run("run", result={"models": [entry]}))
     assert "too good: pgd_converged (run).\n" in out
     assert "rescaled_logits" not in out
@@ -403,10 +407,10 @@ def test_the_table_is_printed_and_written_beside_the_figure(
 
 
 def test_an_attack_keeps_its_line_style_where_a_run_lacks_another():
-    both = [attack_row("fgsm", 8.0, 0.4), attack_row("pgd", 8.0, 0.2)]
+    both = [records.attack_row("fgsm", 8.0, 0.4), records.attack_row("pgd", 8.0, 0.2)]
     models = {
-        "both": model_entry("final", 0.8, both, 0.3),
-        "pgd only": model_entry("final", 0.8, both[1:], 0.3),
+        "both": Curves.of(model_result("final", *both)),
+        "pgd only": Curves.of(model_result("final", *both[1:])),
     }
     fgsm, pgd, only = _curves_figure(models).axes[0].lines
     assert only.get_linestyle() == pgd.get_linestyle() != fgsm.get_linestyle()

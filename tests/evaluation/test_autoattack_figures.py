@@ -1,9 +1,8 @@
 """AutoAttack in an evaluation: its figures, its progress, and how it goes on."""
 
-import json
-
 import numpy as np
 import pytest
+from records import attack_row, evaluation_result, model_result
 
 from supcon_tf.attacks import APGD, FAB, AutoAttack, Square
 from supcon_tf.config import Config, EvaluationConfig
@@ -14,6 +13,7 @@ from supcon_tf.evaluation.coverage import refuse_to_shrink
 from supcon_tf.evaluation.parts import Journal
 from supcon_tf.evaluation.report.autoattack import autoattack_section
 from supcon_tf.evaluation.robustness import measure_robustness
+from supcon_tf.results.record import CumulativeStep
 from supcon_tf.runs.run_folder import RunFolder
 
 CONFIG = EvaluationConfig(attacks=("fgsm", "autoattack"), epsilons=(8.0, 24.0))
@@ -72,15 +72,15 @@ def test_its_figures_are_those_of_one_attack_after_the_other(
     by_hand = short(epsilon=24 / 255).survivors(honest, images, split.labels)
     np.testing.assert_array_equal(measured.outcomes["autoattack@24"], by_hand)
     for row in measured.rows[2:]:
-        names = [step["attack"] for step in row["cumulative"]]
-        left = [step["accuracy"] for step in row["cumulative"]]
+        names = [step.attack for step in row.cumulative]
+        left = [step.accuracy for step in row.cumulative]
         assert names == list(MEMBERS)
         assert left == sorted(left, reverse=True)
-        assert left[-1] == row["accuracy"]
-        targets = [m.get("targets") for m in row["parameters"]["members"]]
+        assert left[-1] == row.accuracy
+        targets = [m.get("targets") for m in row.members]
         assert targets == [None, 9, 9, None]
-    assert measured.rows[3]["accuracy"] < measured.rows[2]["accuracy"]
-    assert "cumulative" not in measured.rows[0]
+    assert measured.rows[3].accuracy < measured.rows[2].accuracy
+    assert measured.rows[0].cumulative is None
     # What is left to do shrinks as images fall, and all of it was done.
     assert bars[-1].done == bars[-1].total > 0
 
@@ -115,32 +115,32 @@ def test_a_stopped_one_goes_on_after_its_last_part(
 
 
 def row(epsilon, targets, norm="linf"):
-    return {
-        "name": "autoattack",
-        "norm": norm,
-        "epsilon": epsilon,
-        "epsilon_255": epsilon if norm == "linf" else None,
-        "accuracy": 0.2,
-        "cumulative": [
-            {"attack": name, "accuracy": accuracy}
-            for name, accuracy in zip(MEMBERS, (0.5, 0.25, 0.2, 0.2), strict=True)
-        ],
-        "parameters": {"members": [{"name": "apgd_t", "targets": targets}]},
-    }
+    accuracies = zip(MEMBERS, (0.5, 0.25, 0.2, 0.2), strict=True)
+    return attack_row(
+        "autoattack",
+        epsilon,
+        0.2,
+        norm,
+        cumulative=tuple(CumulativeStep(*step) for step in accuracies),
+        parameters={"members": [{"name": "apgd_t", "targets": targets}]},
+    )
+
+
+def section(*rows):
+    final = model_result("final", *rows, clean_accuracy=0.7)
+    untrained = model_result("pretrain", attacks=None, clean_accuracy=None)
+    return " ".join(autoattack_section(evaluation_result(untrained, final)).split())
 
 
 def test_the_report_has_the_accuracy_after_each_attack():
-    model = {"stage": "final", "clean_accuracy": 0.7, "attacks": [row(8.0, 9)]}
-    text = " ".join(autoattack_section({"models": [model]}).split())
+    text = section(row(8.0, 9))
     assert "| stage | epsilon | clean | apgd_ce | apgd_t | fab_t | square |" in text
     assert "| final | 8/255 | 70.00% | 50.00% | 25.00% | 20.00% | 20.00% |" in text
     assert "wrong classes" not in text
-    model["attacks"] = [row(0.5, 5, norm="l2")]
-    text = " ".join(autoattack_section({"models": [model]}).split())
+    text = section(row(0.5, 5, norm="l2"))
     assert "| final | 0.5 L2 | 70.00% |" in text
     assert "aim at 5 wrong classes, all there are, and not at 9" in text
-    model["attacks"] = [{"name": "fgsm"}]
-    assert autoattack_section({"models": [model, {"attacks": None}]}) == ""
+    assert section(attack_row("fgsm")) == ""
 
 
 def test_a_model_of_six_classes_has_five_targets(honest, split, shortened):
@@ -152,20 +152,16 @@ def test_a_model_of_six_classes_has_five_targets(honest, split, shortened):
     config = EvaluationConfig(attacks=("apgd_t",), epsilons=(1.0,))
     target = robustness_module.target_of(six_logits, few)
     measured = measure_robustness(target, few, config)
-    assert measured.rows[0]["parameters"]["targets"] == 5
+    assert measured.rows[0].parameters["targets"] == 5
 
 
 def test_an_evaluation_by_a_retired_attack_is_not_replaced_by_one_without(tmp_path):
-    made = {"name": "autoattack_art", "norm": "linf", "epsilon": 8 / 255}
-    result = {
-        "split": "test",
-        "num_examples": 60,
-        "settings": {"attacks": ["autoattack_art"], "epsilons": [8.0]},
-        "models": [{"attacks": [{**made, "epsilon_255": 8.0, "parameters": {}}]}],
-    }
+    settings = {"attacks": ["autoattack_art"], "epsilons": [8.0]}
+    model = model_result("final", attack_row("autoattack_art"))
+    result = evaluation_result(model, num_examples=60, settings=settings)
     folder = RunFolder(tmp_path)
     folder.config_file.write_text(Config().to_json())
-    folder.robustness_file.write_text(json.dumps(result))
+    folder.robustness_file.write_text(result.to_json())
     with pytest.raises(UserError, match="--attacks lacks autoattack_art"):
         refuse_to_shrink(folder, EvaluationConfig(), 60)
 

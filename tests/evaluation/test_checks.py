@@ -7,7 +7,7 @@ import pytest
 
 from supcon_tf.attacks import ProbabilityOutputError
 from supcon_tf.config import EvaluationConfig
-from supcon_tf.evaluation.checks.run import failed, run_checks, warning_lines
+from supcon_tf.evaluation.checks.run import run_checks
 
 from .masked_models import (
     LEVEL,
@@ -22,8 +22,12 @@ from .masked_models import (
 CONFIG = EvaluationConfig(epsilons=(8.0, 24.0, 48.0), pgd_steps=10, checks_limit=60)
 
 
+def failed(checks):
+    return [check for check in checks if check.passed is False]
+
+
 def failures(model, split, config=CONFIG, **arguments):
-    return {c["name"] for c in failed(run_checks(model, split, config, **arguments))}
+    return {c.name for c in failed(run_checks(model, split, config, **arguments))}
 
 
 @pytest.fixture(scope="module")
@@ -48,37 +52,33 @@ def flat_failures():
 
 
 def test_an_honest_model_passes_every_check(honest_checks):
-    assert [c["passed"] for c in honest_checks] == [True] * 12, warning_lines(
-        honest_checks
-    )
+    assert [c.passed for c in honest_checks] == [True] * 12, failed(honest_checks)
 
 
 def test_a_check_says_its_figure_its_threshold_and_a_sentence(honest_checks):
     for check in honest_checks:
-        assert set(check) == {"name", "passed", "value", "threshold", "detail"}
-        assert check["value"] <= check["threshold"]
-        assert len(check["detail"].split()) > 5
-    assert warning_lines(honest_checks) == []
+        assert check.value <= check.threshold
+        assert len(check.detail.split()) > 5
 
 
 def test_without_a_source_transfer_checks_do_not_apply(honest, test_digits):
     config = dataclasses.replace(CONFIG, epsilons=(24.0,))
-    checks = {c["name"]: c for c in run_checks(honest, test_digits, config)}
-    assert checks["whitebox_not_weaker_than_transfer"]["passed"] is None
-    assert checks["transfer_not_weaker_than_noise"]["passed"] is None
-    assert checks["whitebox_not_weaker_than_noise"]["passed"] is True
+    checks = {c.name: c for c in run_checks(honest, test_digits, config)}
+    assert checks["whitebox_not_weaker_than_transfer"].passed is None
+    assert checks["transfer_not_weaker_than_noise"].passed is None
+    assert checks["whitebox_not_weaker_than_noise"].passed is True
 
 
 def test_an_honest_model_passes_in_l2(honest, test_digits):
     config = dataclasses.replace(CONFIG, norm="l2", epsilons=(1.0,), pgd_steps=40)
-    checks = {c["name"]: c for c in run_checks(honest, test_digits, config)}
+    checks = {c.name: c for c in run_checks(honest, test_digits, config)}
     assert not failed(list(checks.values()))
-    assert checks["square_not_stronger"]["passed"] is True
+    assert checks["square_not_stronger"].passed is True
 
 
 def test_limit_zero_runs_no_checks(honest, test_digits):
     config = dataclasses.replace(CONFIG, checks_limit=0)
-    assert run_checks(honest, test_digits, config) == []
+    assert run_checks(honest, test_digits, config) == ()
 
 
 def test_large_logits_fail_the_check_of_rescaled_logits(saturated_failures):

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from records import attack_row, check_row, evaluation_result, model_result
 
 import supcon_tf.evaluation
 from supcon_tf.commands.flags import run_command
@@ -25,6 +26,7 @@ from supcon_tf.evaluation.robustness import refuse_impossible_attacks
 from supcon_tf.evaluation.run import _journal
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
+from supcon_tf.results.record import EmbeddingFigures, read_result
 from supcon_tf.runs.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,13 +76,7 @@ def run_dir(trained, tmp_path):
 
 
 def row(name="fgsm", epsilon=8.0, **parameters):
-    return {
-        "name": name,
-        "norm": "linf",
-        "epsilon": epsilon / 255,
-        "epsilon_255": epsilon,
-        "parameters": parameters,
-    }
+    return attack_row(name, epsilon, parameters=parameters)
 
 
 @pytest.fixture
@@ -89,9 +85,9 @@ def evaluated(run_dir):
 
     def write(*rows, **other):
         rows = rows or (row("fgsm", 4.0), row("fgsm", 8.0))
-        entry = {"stage": "final", "attacks": rows, "checks": [{"name": "one"}]}
-        result = {"split": "test", "num_examples": 40, "models": [entry], **other}
-        RunFolder(run_dir).robustness_file.write_text(json.dumps(result))
+        entry = model_result("final", *rows, checks=(check_row("one", True),))
+        result = evaluation_result(entry, **{"num_examples": 40, **other})
+        RunFolder(run_dir).robustness_file.write_text(result.to_json())
         return f"--run_dir={run_dir}"
 
     return write
@@ -348,16 +344,15 @@ def test_a_run_is_evaluated_elsewhere_without_being_touched(answer, run_dir, tmp
     assert contents(run_dir) == before
     assert f"report: {output / 'report.md'}" in text
     assert "| final    | pgd    |" in text
-    result = json.loads((output / "robustness.json").read_text())
-    assert result["num_examples"] == 20
-    assert result["settings"]["pgd_steps"] == 2
-    assert [model["stage"] for model in result["models"]] == ["pretrain", "final"]
-    names = [
-        (row["name"], row["epsilon_255"]) for row in result["models"][1]["attacks"]
-    ]
+    result = read_result(output / "robustness.json")
+    assert result.num_examples == 20
+    assert result.settings["pgd_steps"] == 2
+    assert [model.stage for model in result.models] == ["pretrain", "final"]
+    names = [(row.name, row.epsilon_255) for row in result.final.attacks]
     assert names == [("fgsm", 8), ("pgd", 8)]
-    failures = [c for c in result["models"][1]["checks"] if c["passed"] is False]
-    assert error.count("warning: check ") == len(failures)
+    for check in result.final.failed_checks:
+        assert f"warning: check {check.name} failed: {check.detail}\n" in error
+    assert error.count("warning: check ") == len(result.final.failed_checks)
     report = (output / "report.md").read_text()
     assert str(run_dir) in report
     assert "[flags.txt]" not in report
@@ -373,8 +368,8 @@ def test_a_larger_evaluation_replaces_and_the_smaller_one_then_does_not(
     smaller = parse_request(["evaluation", word, *QUICK])
     assert smaller.output is None
     assert answer(word, *QUICK, "--attacks=fgsm,noise")[0] == 0
-    result = json.loads((run_dir / "robustness.json").read_text())
-    names = [row["name"] for row in result["models"][1]["attacks"]]
+    result = read_result(run_dir / "robustness.json")
+    names = [row.name for row in result.models[1].attacks]
     assert names == ["fgsm", "noise"]
     assert len(list(run_dir.glob("tensorboard/*/events*"))) == 2
     assert "[flags.txt](flags.txt)" in (run_dir / "report.md").read_text()
@@ -395,7 +390,9 @@ def test_a_larger_evaluation_replaces_and_the_smaller_one_then_does_not(
     ):
         assert covers(result, dataclasses.replace(asked, **settings), 40) == covered
     assert not covers(result, asked, 41)
-    assert not covers({**result, "settings": None}, EvaluationConfig(), 40)
+    assert not covers(
+        dataclasses.replace(result, settings=None), EvaluationConfig(), 40
+    )
 
 
 def test_data_that_has_shrunk_does_not_replace_an_evaluation(refused, evaluated):
@@ -477,13 +474,12 @@ def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_pat
         "--checks_limit=20",
     )
     assert code == 0, error
-    result = json.loads((output / "robustness.json").read_text())
-    (model,) = result["models"]
-    assert model["stage"] == "final"
-    assert model["clean_accuracy"] > 0.6
-    assert len(model["attacks"]) == 4
-    assert len(model["checks"]) == 12
-    assert set(model["embedding"].values()) == {None}
+    (model,) = read_result(output / "robustness.json").models
+    assert model.stage == "final"
+    assert model.clean_accuracy > 0.6
+    assert len(model.attacks) == 4
+    assert len(model.checks) == 12
+    assert model.embedding == EmbeddingFigures()
     report = (output / "report.md").read_text()
     assert "The Keras model theirs.keras (7,690 parameters)" in report
     assert "ResNet" not in report
@@ -491,7 +487,7 @@ def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_pat
     assert "Not measured" in report
     assert (output / "figures" / "adversarial.png").is_file()
     outcomes = np.load(output / "robustness.npz")
-    assert outcomes["final/clean"].mean() == model["clean_accuracy"]
+    assert outcomes["final/clean"].mean() == model.clean_accuracy
     assert f"report: {output / 'report.md'}" in text
     assert "no better than chance" not in error
 

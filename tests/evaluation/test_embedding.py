@@ -15,6 +15,7 @@ from supcon_tf.evaluation.embedding.separation import (
 )
 from supcon_tf.models import ContrastiveClassifier, resnet18
 from supcon_tf.models.margins import signed_margins
+from supcon_tf.results.record import EmbeddingFigures
 
 
 def unit_vectors(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -165,28 +166,30 @@ def test_the_measured_vectors_are_those_that_the_heads_use(inputs, splits):
     assert arrays["relative_margins"] * lengths == pytest.approx(
         arrays["margins"], rel=1e-3
     )
-    assert summary["margin_median"] == pytest.approx(np.median(arrays["margins"]))
-    assert summary["knn_train_examples"] == 200
-    assert summary["knn_neighbours"] == 20
-    assert summary["knn_accuracy"] > 0.2
+    assert summary.margin_median == pytest.approx(np.median(arrays["margins"]))
+    assert summary.knn_train_examples == 200
+    assert summary.knn_neighbours == 20
+    assert summary.knn_accuracy > 0.2
 
 
 def test_an_untrained_classifier_has_no_margins(splits):
-    summary, arrays = embedding_quality(network(), *splits, classifier_trained=False)
-    assert summary["margin_mean"] is None
+    untrained = network()
+    summary, arrays = embedding_quality(untrained, *splits, classifier_trained=False)
+    assert summary.margin_mean is None
     assert "margins" not in arrays
-    assert summary["knn_accuracy"] is not None
+    assert summary.linear_probe_accuracy == linear_probe_accuracy(untrained, *splits)
+    assert summary.knn_accuracy is not None
 
 
 def test_without_training_images_there_are_no_neighbours(splits):
     summary, _ = embedding_quality(network(), None, splits[1])
-    assert summary["knn_accuracy"] is None
-    assert summary["intra_class_cosine"] is not None
+    assert summary.knn_accuracy is None
+    assert summary.intra_class_cosine is not None
 
 
 def test_a_foreign_model_has_no_embedding(honest, test_digits):
     summary, arrays = embedding_quality(honest, test_digits, test_digits)
-    assert set(summary.values()) == {None}
+    assert summary == EmbeddingFigures()
     assert arrays == {}
     assert linear_probe_accuracy(honest, test_digits, test_digits) is None
 

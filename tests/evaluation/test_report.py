@@ -1,11 +1,19 @@
 """Reports say what robustness.json says; runs without a classifier have one too."""
 
-import copy
+import itertools
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from records import (
+    attack_row,
+    check_row,
+    evaluation_result,
+    model_result,
+    worst_row,
+)
 
 from supcon_tf.config import Config
 from supcon_tf.data import load
@@ -21,47 +29,32 @@ from supcon_tf.evaluation.run import chosen_split, evaluate_run, finished_stages
 from supcon_tf.models.build import build_classifier
 from supcon_tf.results.accuracy import accuracy_table, headline
 from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.results.record import EmbeddingFigures, read_result
+from supcon_tf.results.typed_json import plain_json
 from supcon_tf.runs.history import history_of
 from supcon_tf.runs.run_folder import RunFolder
 
 
 def attack(name, epsilon, accuracy, norm="linf"):
-    return {
-        "name": name,
-        "norm": norm,
-        "epsilon": epsilon / 255 if norm == "linf" else epsilon,
-        "epsilon_255": epsilon if norm == "linf" else None,
-        "accuracy": accuracy,
-        "interval_95": [accuracy - 0.02, accuracy + 0.03],
-        "num_examples": 100,
-        "parameters": {"loss": "ce", "step_size": 0.1, "steps": 3},
-        "seconds": 0.1,
-    }
-
-
-def model(stage, *rows, **other):
-    return {
-        "stage": stage,
-        "clean_accuracy": 0.75,
-        "attacks": list(rows),
-        "embedding": {"knn_accuracy": 0.5, "linear_probe_accuracy": None},
-        "checks": None,
-        **other,
-    }
+    parameters = {"loss": "ce", "step_size": 0.1, "steps": 3}
+    return attack_row(name, epsilon, accuracy, norm, parameters=parameters)
 
 
 @pytest.fixture
 def result():
-    pretrain = model("pretrain", attack("fgsm", 8.0, 0.25), attack("fgsm", 2.0, 0.5))
-    final = model("final", attack("fgsm", 8.0, 0.3), attack("pgd", 0.5, 0.1))
-    return {
-        "dataset": "digits",
-        "split": "test",
-        "num_examples": 100,
-        "settings": vars(Config().evaluation),
-        "versions": {"keras": "3"},
-        "models": [pretrain, final],
-    }
+    pretrain = [attack("fgsm", 8.0, 0.25), attack("fgsm", 2.0, 0.5)]
+    final = [attack("fgsm", 8.0, 0.3), attack("pgd", 0.5, 0.1)]
+    return evaluation_result(
+        model_result("pretrain", *pretrain),
+        model_result("final", *final),
+        settings=plain_json(Config().evaluation),
+    )
+
+
+def with_final(result, **changes):
+    """The same evaluation, but for this of its final model."""
+    *others, final = result.models
+    return replace(result, models=(*others, replace(final, **changes)))
 
 
 @pytest.fixture
@@ -86,20 +79,15 @@ def test_the_table_has_a_row_for_each_attack_and_a_column_for_each_epsilon(resul
     )
 
 
-def test_columns_have_a_unit_and_every_digit_of_their_epsilon(result):
+def test_columns_have_a_unit_and_every_digit_of_their_epsilon():
     rows = [attack("pgd", epsilon, 0.1, "l2") for epsilon in (0.5, 0.12345678)]
-    result["models"] = [model("final", *rows)]
+    result = evaluation_result(model_result("final", *rows))
     header = ["stage", "attack", "clean", "0.12345678 L2", "0.5 L2"]
     assert accuracy_table(result)[0] == header
 
 
-def worst(epsilon, accuracy, *attacks, norm="linf"):
-    row = attack("worst", epsilon, accuracy, norm)
-    return {**row, "attacks": list(attacks)}
-
-
 def test_each_model_has_a_row_of_what_withstands_every_attack(result):
-    result["models"][1]["worst"] = [worst(8.0, 0.2, "fgsm", "pgd")]
+    result = with_final(result, worst=(worst_row(8.0, 0.2, "fgsm", "pgd"),))
     assert accuracy_table(result)[1] == [
         ["pretrain", "fgsm", "75.0%", "-", "50.0%", "25.0%"],
         ["final", "fgsm", "75.0%", "-", "-", "30.0%"],
@@ -112,12 +100,16 @@ def test_each_model_has_a_row_of_what_withstands_every_attack(result):
     ("changes", "said"),
     [
         (
-            {"worst": [worst(e, 1 / e, "fgsm", "pgd") for e in (4.0, 8.0, 16.0)]},
+            {
+                "worst": tuple(
+                    worst_row(e, 1 / e, "fgsm", "pgd") for e in (4.0, 8.0, 16.0)
+                )
+            },
             "At 8/255 12.5 % of the test images withstand everything that was tried "
             "(fgsm, pgd); without an attack 75.0 % are classified correctly.",
         ),
         (
-            {"worst": [worst(e, 0.1, "pgd", norm="l2") for e in (0.25, 1.0)]},
+            {"worst": tuple(worst_row(e, 0.1, "pgd", norm="l2") for e in (0.25, 1.0))},
             "At 1 L2 10.0 % of the test images withstand everything that was tried "
             "(pgd); without an attack 75.0 % are classified correctly.",
         ),
@@ -129,7 +121,7 @@ def test_each_model_has_a_row_of_what_withstands_every_attack(result):
     ],
 )
 def test_the_first_sentence_is_the_robust_accuracy(result, report, changes, said):
-    result["models"][-1].update(changes)
+    result = with_final(result, **changes)
     assert headline(result) == said
     text = report(result)
     assert text.split("\n\n")[1] == (said or "What it is.")
@@ -142,26 +134,26 @@ def test_weak_attacks_alone_are_said_to_be_no_evidence(result):
         (["fgsm", "pgd"], None),
         (["square"], None),
     ):
-        result["models"][-1]["worst"] = [worst(8.0, 0.5, *attacks)]
-        sentences = headline(result)
+        worst = (worst_row(8.0, 0.5, *attacks),)
+        sentences = headline(with_final(result, worst=worst))
         assert said in sentences if said else "no evidence" not in sentences
 
 
 def test_the_first_sentences_tell_of_failed_checks(result):
-    entry = result["models"][-1]
-    entry["worst"] = [worst(8.0, 0.5, "pgd")]
+    worst = (worst_row(8.0, 0.5, "pgd"),)
     for results, said in (
         ([True, None], None),
         ([False, None], "**1 masking check failed, so that it may be less.**"),
         ([False, False], "**2 masking checks failed, so that it may be less.**"),
     ):
-        entry["checks"] = [{"passed": passed} for passed in results]
-        sentences = headline(result)
+        checks = tuple(check_row("one", passed) for passed in results)
+        sentences = headline(with_final(result, worst=worst, checks=checks))
         assert said in sentences if said else "failed" not in sentences
 
 
 def test_an_untrained_classifier_has_a_row_that_says_so(result):
-    result["models"][0].update(attacks=None, clean_accuracy=None)
+    untrained = model_result("pretrain", attacks=None, clean_accuracy=None)
+    result = replace(result, models=(untrained, result.final))
     assert accuracy_table(result)[1][0] == [
         "pretrain",
         "(classifier untrained)",
@@ -178,11 +170,12 @@ def test_markdown_columns_line_up():
 
 
 def test_the_report_has_table_interval_checks_settings_and_pictures(result, report):
-    result["models"][1]["checks"] = [
-        {"name": "one", "passed": True, "detail": "fine"},
-        {"name": "two", "passed": False, "detail": "bad"},
-        {"name": "three", "passed": None, "detail": "no source"},
-    ]
+    checks = (
+        check_row("one", True, "fine"),
+        check_row("two", False, "bad"),
+        check_row("three", None, "no source"),
+    )
+    result = with_final(result, checks=checks)
     text = report(result, [CURVES, "Margins"])
     assert "What it is." in text
     assert markdown_table(*accuracy_table(result)) in text
@@ -201,31 +194,34 @@ def test_the_report_has_table_interval_checks_settings_and_pictures(result, repo
 
 
 def test_an_interval_counts_up_to_its_farthest_bound(result, report):
-    row = attack("fgsm", 8.0, 0.0)
-    row["interval_95"] = list(wilson_interval(0, 60))
-    result["models"] = [model("final", row)]
+    row = attack_row("fgsm", 8.0, 0.0, interval_95=wilson_interval(0, 60))
+    result = replace(result, models=(model_result("final", row),))
     # The interval of 0 of 60 goes up to 6.0 points, and its half is 3.0.
     assert "within ± 6.0 points" in report(result)
 
 
+def with_embeddings(result, *figures):
+    models = zip(result.models, itertools.cycle(figures), strict=False)
+    return replace(result, models=tuple(replace(m, embedding=e) for m, e in models))
+
+
 def test_figures_that_round_to_zero_have_no_sign(result, report):
-    for entry in result["models"]:
-        entry["embedding"] = {"relative_margin_mean": -1e-7, "margin_mean": -1e-7}
+    embedding = EmbeddingFigures(relative_margin_mean=-1e-7, margin_mean=-1e-7)
+    result = with_embeddings(result, embedding)
     assert "-0.0" not in report(result)
 
 
 def test_embedding_columns_that_no_stage_fills_are_left_out(result, report):
     assert "linear probe" not in report(result)
-    result["models"][0]["embedding"]["linear_probe_accuracy"] = 0.625
-    text = report(result)
+    plain = result.final.embedding
+    probed = replace(plain, linear_probe_accuracy=0.625)
+    text = report(with_embeddings(result, probed, plain))
     assert "| pretrain | 50.0%        | 62.5%        |" in text
     assert "| final    | 50.0%        | -            |" in text
 
 
 def test_without_any_embedding_the_report_says_why(result, report):
-    for entry in result["models"]:
-        entry["embedding"] = {"knn_accuracy": None}
-    assert "Not measured" in report(result)
+    assert "Not measured" in report(with_embeddings(result, EmbeddingFigures()))
 
 
 def test_checks_that_were_left_out_are_not_said_to_have_passed(result, report):
@@ -268,8 +264,8 @@ def run(small_config, tmp_path):
 def test_a_stage_without_cross_entropy_is_probed_and_not_attacked(run):
     folder, config, data = run(pretrain_cross_entropy_weight=0.0)
     result = evaluate_run(folder, config, data)
+    assert read_result(folder.robustness_file) == result
     pretrain, final = json.loads(folder.robustness_file.read_text())["models"]
-    assert result["models"] == [pretrain, final]
     assert (pretrain["attacks"], pretrain["clean_accuracy"]) == (None, None)
     assert 0.2 < pretrain["embedding"]["linear_probe_accuracy"] <= 1
     assert 0.2 < pretrain["embedding"]["knn_accuracy"] <= 1
@@ -288,7 +284,7 @@ def test_a_run_whose_classifier_was_never_trained_still_has_a_report(run):
     untrained = {"pretrain_cross_entropy_weight": 0.0, "finetune_epochs": 0}
     folder, config, data = run(**untrained)
     result = evaluate_run(folder, config, data)
-    assert [entry["attacks"] for entry in result["models"]] == [None]
+    assert [model.attacks for model in result.models] == [None]
     text = folder.report_file.read_text()
     assert "There is nothing to check" in text
     assert CURVES not in text
@@ -315,12 +311,6 @@ def test_a_validation_split_that_is_not_there_is_refused(small_config):
     config = small_config(split="validation", validation_share=0.0)
     with pytest.raises(UserError, match="--validation_share above 0"):
         chosen_split(load(config.data), config)
-
-
-def test_a_report_does_not_change_what_it_is_made_of(result, report):
-    before = copy.deepcopy(result)
-    report(result)
-    assert result == before
 
 
 def test_models_of_reduced_precision_are_attacked_in_float32():

@@ -16,6 +16,7 @@ from supcon_tf.evaluation import robustness as robustness_module
 from supcon_tf.evaluation.robustness import make_attack, measure_robustness
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.results.typed_json import plain_json
 
 CONFIG = EvaluationConfig(
     attacks=("fgsm", "pgd", "noise"), epsilons=(8.0, 40.0), pgd_steps=4
@@ -63,10 +64,10 @@ def test_clean_accuracy_is_that_of_all_images(honest, split, measured):
 
 
 def test_rows_have_the_schema_of_the_design(split, measured):
-    assert [(row["name"], row["epsilon_255"]) for row in measured.rows] == [
+    assert [(row.name, row.epsilon_255) for row in measured.rows] == [
         (name, epsilon) for name in CONFIG.attacks for epsilon in CONFIG.epsilons
     ]
-    for row in json.loads(json.dumps(measured.rows)):
+    for row in json.loads(json.dumps([plain_json(row) for row in measured.rows])):
         outcome = measured.outcomes[f"{row['name']}@{row['epsilon_255']:g}"]
         assert list(row) == [
             "name",
@@ -88,8 +89,8 @@ def test_rows_have_the_schema_of_the_design(split, measured):
 
 
 def test_pgd_rows_say_how_pgd_was_run(measured):
-    row = next(row for row in measured.rows if row["name"] == "pgd")
-    assert row["parameters"] == {
+    row = next(row for row in measured.rows if row.name == "pgd")
+    assert row.parameters == {
         "steps": 4,
         "step_size": 8 / 255 / 4,
         "restarts": 1,
@@ -103,7 +104,7 @@ def test_pgd_rows_say_how_pgd_was_run(measured):
 def test_l2_rows_carry_epsilon_in_pixel_units(honest, split):
     config = EvaluationConfig(norm="l2", epsilons=(0.5,))
     row = measure_robustness(honest, split, config).rows[0]
-    assert (row["norm"], row["epsilon"], row["epsilon_255"]) == ("l2", 0.5, None)
+    assert (row.norm, row.epsilon, row.epsilon_255) == ("l2", 0.5, None)
 
 
 def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
@@ -159,7 +160,7 @@ def test_a_model_that_is_always_wrong_has_nothing_to_lose(honest, split):
     wrong = predicted(honest, split.images.astype(np.float32) / 255) + 1
     measured = measure_robustness(honest, Split(split.images, wrong % 10), CONFIG)
     assert measured.clean_accuracy == 0
-    assert [row["accuracy"] for row in measured.rows] == [0] * 6
+    assert [row.accuracy for row in measured.rows] == [0] * 6
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -203,6 +204,21 @@ def test_foreign_models_are_attacked_as_they_are_but_in_full_precision(split):
         assert found.summary["clean_accuracy"] == clean
     for name, outcome in full.outcomes.items():
         np.testing.assert_array_equal(outcome, half.outcomes[name])
+
+
+def test_epsilons_that_agree_to_six_digits_have_results_of_their_own(
+    honest, test_digits
+):
+    epsilons = (20.0, 20.0000001, 60.0)
+    config = EvaluationConfig(attacks=("fgsm",), epsilons=epsilons, checks_limit=0)
+    found = evaluate(honest, test_digits, config)
+    assert set(found.outcomes) == {
+        *("clean", "fgsm@20", "fgsm@20.0000001", "fgsm@60"),
+    }
+    worst = found.summary["worst"]
+    assert [entry["epsilon_255"] for entry in worst] == list(epsilons)
+    attacks = found.summary["attacks"]
+    assert [e["accuracy"] for e in worst] == [r["accuracy"] for r in attacks]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from records import attack_row
 
 from supcon_tf.evaluation.checks import rules as check_rules
 from supcon_tf.evaluation.checks.evidence import Evidence, _most_telling
+from supcon_tf.results.record import CumulativeStep
 
 COUNT = 100
 
@@ -42,28 +44,23 @@ def evidence() -> Evidence:
 def test_square_is_judged_by_autoattack_where_that_was_made(evidence):
     def row(accuracies, epsilon=8):
         names = ("apgd_ce", "apgd_t", "fab_t", "square")
-        return {
-            "norm": "linf",
-            "epsilon_255": epsilon,
-            "num_examples": 1000,
-            "cumulative": [
-                {"attack": name, "accuracy": accuracy}
-                for name, accuracy in zip(names, accuracies, strict=True)
-            ],
-        }
+        steps = map(CumulativeStep, names, accuracies)
+        return attack_row(
+            "autoattack", epsilon, num_examples=1000, cumulative=tuple(steps)
+        )
 
     # On the sample it would fail.
     evidence = dataclasses.replace(evidence, square=first(0))
-    plain = {"norm": "linf", "epsilon_255": 8, "num_examples": 1000}
+    plain = attack_row("pgd", num_examples=1000)
     honest = [plain, row((0.5, 0.45, 0.44, 0.438))]
     check = check_rules.square_not_stronger(evidence, honest)
-    assert (check["passed"], check["value"], check["threshold"]) == (True, 0.002, 0.002)
+    assert (check.passed, check.value, check.threshold) == (True, 0.002, 0.002)
     masked = [*honest, row((0.5, 0.45, 0.44, 0.437), 4)]
     check = check_rules.square_not_stronger(evidence, masked)
-    assert check["passed"] is False
-    assert "0.30% of 1000 images" in check["detail"]
-    assert "AutoAttack at 4/255" in check["detail"]
-    assert check_rules.square_not_stronger(evidence, [plain])["passed"] is False
+    assert check.passed is False
+    assert "0.30% of 1000 images" in check.detail
+    assert "AutoAttack at 4/255" in check.detail
+    assert check_rules.square_not_stronger(evidence, [plain]).passed is False
 
 
 AT_THE_LIMIT_AND_BEYOND = [
@@ -108,24 +105,24 @@ AT_THE_LIMIT_AND_BEYOND = [
 @pytest.mark.parametrize(("name", "allowed", "refused"), AT_THE_LIMIT_AND_BEYOND)
 def test_a_check_passes_at_its_limit_and_fails_beyond(name, allowed, refused, evidence):
     rule = getattr(check_rules, name)
-    assert rule(evidence)["passed"] is True
-    assert rule(dataclasses.replace(evidence, **allowed))["passed"] is True
+    assert rule(evidence).passed is True
+    assert rule(dataclasses.replace(evidence, **allowed)).passed is True
     beyond = rule(dataclasses.replace(evidence, **refused))
-    assert beyond["passed"] is False
-    assert beyond["name"] == name
-    assert ": " in beyond["detail"]
+    assert beyond.passed is False
+    assert beyond.name == name
+    assert ": " in beyond.detail
 
 
 def test_weaker_attacks_on_rescaled_logits_are_honest(evidence):
     weaker = dataclasses.replace(evidence, rescaled={10: first(90), 100: first(90)})
-    assert check_rules.rescaled_logits(weaker)["passed"] is True
+    assert check_rules.rescaled_logits(weaker).passed is True
 
 
 def test_a_changed_prediction_fails_however_close_the_logits(evidence):
     logits = np.zeros((COUNT, 10))
     logits[0, 5] = 1e-9
     changed = dataclasses.replace(evidence, logits_again=logits)
-    assert check_rules.predictions_repeat(changed, False)["passed"] is False
+    assert check_rules.predictions_repeat(changed, False).passed is False
 
 
 def test_the_figures_are_those_of_the_compared_images(evidence):

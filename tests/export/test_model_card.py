@@ -1,8 +1,7 @@
 """The model card where the evaluation says less than everything."""
 
-import json
-
 import pytest
+from records import check_row, evaluation_result, model_result
 
 from supcon_tf.config import Config
 from supcon_tf.export.model_card import markdown, model_card
@@ -12,9 +11,8 @@ from supcon_tf.runs.run_folder import RunFolder
 def card_of(folder, **changes):
     path = RunFolder(folder)
     if changes:
-        model = {"stage": "final", "clean_accuracy": 0.5, "attacks": [], **changes}
-        result = {"split": "test", "num_examples": 9, "seed": 0, "versions": {}}
-        path.robustness_file.write_text(json.dumps({**result, "models": [model]}))
+        result = evaluation_result(model_result(**changes))
+        path.robustness_file.write_text(result.to_json())
     names = [f"class{n}" for n in range(12)]
     return markdown(model_card(path, Config(), "final", names, (32, 32, 3), True))
 
@@ -25,10 +23,10 @@ def card_of(folder, **changes):
         ({}, "Not evaluated: the run has no figures"),
         ({"stage": "pretrain"}, "Not evaluated: the run has no figures"),
         ({"clean_accuracy": None, "attacks": None}, "trained no classifier"),
-        ({"attacks": []}, "No masking checks were run"),
-        ({"checks": []}, "No masking checks were run"),
-        ({"checks": [{"name": "a", "passed": None}]}, "No masking check failed"),
-        ({"checks": [{"name": "a", "passed": False, "detail": "b"}]}, "- a: b"),
+        ({"attacks": ()}, "No masking checks were run"),
+        ({"checks": ()}, "No masking checks were run"),
+        ({"checks": (check_row("a", None),)}, "No masking check failed"),
+        ({"checks": (check_row("a", False, "b"),)}, "- a: b"),
     ],
 )
 def test_card_says_what_is_not_known(tmp_path, changes, said):

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from records import model_result
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData, Split
@@ -28,9 +29,9 @@ def folder(tmp_path):
     folder.stage("pretrain").mkdir()
     for stage, path in files.items():
         path.write_text(stage)
-    found = {stage: Evaluation({"attacks": []}, {}, {}) for stage in files}
+    found = {stage: Evaluation(model_result(stage), {}, {}) for stage in files}
     result = result_of(CONFIG, DATA, SPLIT, found, files)
-    folder.robustness_file.write_text(json.dumps(result))
+    folder.robustness_file.write_text(result.to_json())
     folder.report_file.touch()
     return folder
 
@@ -45,8 +46,8 @@ def with_flags(**values):
 
 def test_the_evaluation_of_these_models_is_found_again(folder):
     result = found_again(folder, CONFIG)
-    assert result["schema"] == 2
-    assert len({model["model_sha256"] for model in result["models"]}) == 2
+    assert result.schema == 2
+    assert len({model.model_sha256 for model in result.models}) == 2
     assert found_again(folder, with_flags(data_dir="elsewhere", cache_gib=1.0))
 
 
@@ -67,10 +68,11 @@ def test_the_evaluation_of_another_model_is_not_taken_for_it(folder, stage):
 
 def test_an_evaluation_of_schema_1_counts_if_it_came_after_its_models(folder):
     result = json.loads(folder.robustness_file.read_text())
-    models = [{"stage": m["stage"], "attacks": []} for m in result["models"]]
-    older = {**result, "schema": 1, "models": models}
+    for model in result["models"]:
+        del model["model_sha256"]
+    older = {**result, "schema": 1}
     folder.robustness_file.write_text(json.dumps(older))
-    assert found_again(folder, CONFIG) == older
+    assert json.loads(found_again(folder, CONFIG).to_json()) == older
     later = folder.robustness_file.stat().st_mtime + 5
     os.utime(folder.model_file, (later, later))
     assert found_again(folder, CONFIG) is None

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from records import attack_row, model_result
 
 from supcon_tf.visualization import adversarial_grid as grid
 from supcon_tf.visualization import curves, histograms
@@ -179,15 +180,13 @@ def test_an_attack_that_changed_nothing_is_drawn_grey():
     assert (np.asarray(figure.axes[2].images[0].get_array()) == 0.5).all()
 
 
-def test_the_band_of_a_curve_is_its_interval_or_what_its_rows_say():
-    row = {"name": "fgsm", "norm": "linf", "epsilon": 8 / 255, "epsilon_255": 8}
-    row["accuracy"] = 0.5
-    for more, wanted in (
-        ({"interval_95": [0.4, 0.6]}, [0.4, 0.6]),
-        ({"interval_95": [0.4, 0.6], "band": [0.1, 0.9]}, [0.1, 0.9]),
-        ({"band": [0.1, 0.9]}, [0.1, 0.9]),
+def test_the_band_of_a_curve_is_its_interval_or_what_its_points_say():
+    row = attack_row("fgsm", 8.0, 0.5, interval_95=(0.4, 0.6))
+    point = curves.Point("fgsm", "linf", 8.0, 0.5, (0.1, 0.9))
+    for model, wanted in (
+        (curves.Curves.of(model_result("final", row)), [0.4, 0.6]),
+        (curves.Curves(0.9, (point,)), [0.1, 0.9]),
     ):
-        model = {"clean_accuracy": 0.9, "attacks": [{**row, **more}]}
         axes = curves._curves_figure({"run": model}).axes[0]
         (band,) = axes.collections
         heights = band.get_paths()[0].vertices[:, 1]

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from supcon_tf.visualization import names as naming
-from supcon_tf.visualization.curves import _curves_figure
+from supcon_tf.visualization.curves import Curves, Point, _curves_figure
 from supcon_tf.visualization.embedding_map import _figure
 from supcon_tf.visualization.names import fonts_for, legible
 from supcon_tf.visualization.style import save
@@ -90,9 +90,8 @@ def test_names_that_no_font_has_are_numbered_and_told(other_fonts, capsys, famil
 def test_dollars_and_underscores_are_drawn_as_they_are(tmp_path):
     """To matplotlib they begin a formula, or an entry that a legend leaves out."""
     given = ["$\\frac$", "_hidden", "a$b$c"]
-    rows = [{"name": "fgsm", "norm": "linf", "epsilon": 1 / 255, "epsilon_255": 1.0}]
-    rows[0].update(accuracy=0.5, interval_95=[0.4, 0.6])
-    models = {name: {"clean_accuracy": 0.9, "attacks": rows} for name in given}
+    point = Point("fgsm", "linf", 1.0, 0.5, (0.4, 0.6))
+    models = dict.fromkeys(given, Curves(0.9, (point,)))
     curves = _curves_figure(models, "title of $")
     (legend,) = curves.legends
     assert [text.get_text() for text in legend.get_texts()] == given
@@ -108,18 +107,8 @@ def test_dollars_and_underscores_are_drawn_as_they_are(tmp_path):
 
 def test_each_norm_has_an_axis_of_its_own():
     def model(norm, *epsilons):
-        rows = [
-            {
-                "name": "pgd",
-                "norm": norm,
-                "epsilon": epsilon / 255 if norm == "linf" else epsilon,
-                "epsilon_255": epsilon if norm == "linf" else None,
-                "accuracy": 0.5,
-                "interval_95": [0.4, 0.6],
-            }
-            for epsilon in epsilons
-        ]
-        return {"clean_accuracy": 0.9, "attacks": rows}
+        points = (Point("pgd", norm, epsilon, 0.5, (0.4, 0.6)) for epsilon in epsilons)
+        return Curves(0.9, tuple(points))
 
     figure = _curves_figure({"a": model("linf", 4.0, 8.0), "b": model("l2", 0.5)})
     left, right = figure.axes

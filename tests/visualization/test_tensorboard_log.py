@@ -7,6 +7,7 @@ import urllib.request
 import numpy as np
 import pytest
 from PIL import Image
+from records import attack_row, evaluation_result, model_result
 from tensorboard_server import tensorboard_server
 
 from supcon_tf.config import Config
@@ -19,18 +20,11 @@ from supcon_tf.visualization.tensorboard.log import (
 
 
 def robustness(clean, rows):
-    attacks = [
-        {
-            "name": "fgsm",
-            "epsilon": epsilon / 255,
-            "epsilon_255": epsilon,
-            "accuracy": accuracy,
-        }
-        for epsilon, accuracy in rows.items()
-    ]
-    pretrain = {"stage": "pretrain", "clean_accuracy": 0.1, "attacks": []}
-    final = {"stage": "final", "clean_accuracy": clean, "attacks": attacks}
-    return {"models": [pretrain, final]}
+    attacks = [attack_row("fgsm", *row) for row in rows.items()]
+    return evaluation_result(
+        model_result("pretrain", clean_accuracy=0.1),
+        model_result("final", *attacks, clean_accuracy=clean),
+    )
 
 
 # Two runs whose lists of epsilons overlap in part, and the first evaluated twice.
@@ -140,11 +134,11 @@ def test_hyperparameters_are_scalars_and_leave_out_what_changes_no_result():
 
 
 def test_an_l2_radius_is_told_from_an_l_inf_one():
-    row = {"name": "pgd", "epsilon": 0.5, "epsilon_255": None, "accuracy": 0.25}
-    result = {"models": [{"clean_accuracy": 1.0, "attacks": [row]}]}
+    row = attack_row("pgd", 0.5, 0.25, norm="l2")
+    result = evaluation_result(model_result("final", row, clean_accuracy=1.0))
     assert final_accuracies(result) == {"final/clean": 1.0, "final/pgd_l2_0.5": 0.25}
 
 
 def test_a_classifier_that_was_not_trained_has_no_accuracy():
-    result = {"models": [{"clean_accuracy": None, "attacks": None}]}
-    assert final_accuracies(result) == {}
+    untrained = model_result("final", attacks=None, clean_accuracy=None)
+    assert final_accuracies(evaluation_result(untrained)) == {}

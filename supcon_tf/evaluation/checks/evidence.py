@@ -17,7 +17,7 @@ from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation.parts import Journal
 from supcon_tf.evaluation.robustness import chunks, logits_of, make_attack, target_of
-from supcon_tf.results.accuracy import outcome_name, strength_text
+from supcon_tf.results.record import outcome_name, strength_text
 
 # Divisors of the logits: a loss of enlarged logits saturates and hides its gradient.
 RESCALINGS = (10, 100)

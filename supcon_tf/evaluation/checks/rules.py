@@ -9,13 +9,12 @@ Reference:
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from supcon_tf.attacks import Square
 from supcon_tf.evaluation.checks.evidence import Evidence
-from supcon_tf.results.accuracy import strength, strength_text
+from supcon_tf.results.record import AttackRow, CheckRow, CumulativeStep
 
 FGSM_ONLY = 0.01
 CONVERGED = 0.01
@@ -33,7 +32,7 @@ LOGITS = 1e-5
 _ROUNDING = 1e-9
 
 
-def pgd_not_weaker_than_fgsm(evidence: Evidence) -> dict[str, Any]:
+def pgd_not_weaker_than_fgsm(evidence: Evidence) -> CheckRow:
     total = len(evidence.logits)
     share = evidence.fgsm_only.sum() / total
     return _row(
@@ -47,7 +46,7 @@ def pgd_not_weaker_than_fgsm(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def pgd_converged(evidence: Evidence) -> dict[str, Any]:
+def pgd_converged(evidence: Evidence) -> CheckRow:
     plain = evidence.accuracy(evidence.pgd)
     doubled = evidence.accuracy(evidence.pgd_doubled)
     return _row(
@@ -59,7 +58,7 @@ def pgd_converged(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def pgd_falls_with_epsilon(evidence: Evidence) -> dict[str, Any]:
+def pgd_falls_with_epsilon(evidence: Evidence) -> CheckRow:
     accuracies = [evidence.accuracy(outcome) for outcome in evidence.curve.values()]
     rise = max(0.0, *np.diff([evidence.accuracy(evidence.clean), *accuracies]))
     curve = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies)
@@ -72,7 +71,7 @@ def pgd_falls_with_epsilon(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def pgd_reaches_chance(evidence: Evidence) -> dict[str, Any]:
+def pgd_reaches_chance(evidence: Evidence) -> CheckRow:
     accuracy = evidence.accuracy(list(evidence.curve.values())[-1])
     chance = 1 / evidence.logits.shape[1]
     return _row(
@@ -86,7 +85,7 @@ def pgd_reaches_chance(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def whitebox_not_weaker_than_transfer(evidence: Evidence) -> dict[str, Any]:
+def whitebox_not_weaker_than_transfer(evidence: Evidence) -> CheckRow:
     name = "whitebox_not_weaker_than_transfer"
     if evidence.transfer is None:
         return _not_applicable(name, BLACK_BOX, "there is no model to transfer from")
@@ -95,7 +94,7 @@ def whitebox_not_weaker_than_transfer(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def transfer_not_weaker_than_noise(evidence: Evidence) -> dict[str, Any]:
+def transfer_not_weaker_than_noise(evidence: Evidence) -> CheckRow:
     name = "transfer_not_weaker_than_noise"
     if evidence.transfer is None:
         return _not_applicable(name, BLACK_BOX, "there is no model to transfer from")
@@ -109,7 +108,7 @@ def transfer_not_weaker_than_noise(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def whitebox_not_weaker_than_noise(evidence: Evidence) -> dict[str, Any]:
+def whitebox_not_weaker_than_noise(evidence: Evidence) -> CheckRow:
     return _weaker(
         "whitebox_not_weaker_than_noise",
         evidence,
@@ -119,22 +118,20 @@ def whitebox_not_weaker_than_noise(evidence: Evidence) -> dict[str, Any]:
 
 
 def square_not_stronger(
-    evidence: Evidence, attacks: Sequence[dict[str, Any]] = ()
-) -> dict[str, Any]:
+    evidence: Evidence, attacks: Sequence[AttackRow] = ()
+) -> CheckRow:
     """Judged on AutoAttack's figures, among the rows `attacks`, if it was made."""
     name = "square_not_stronger"
     meaning = "gradients hide weaknesses that a search without them finds"
-    found = [row for row in attacks if row.get("cumulative")]
+    found = [(_square_alone(row.cumulative), row) for row in attacks if row.cumulative]
     if found:
-        row = max(found, key=_square_alone)
+        share, row = max(found, key=lambda one: one[0])
         return _row(
             name,
-            _square_alone(row),
+            share,
             SQUARE_ONLY_OF_AUTOATTACK,
-            f"{_square_alone(row):.2%} of {row['num_examples']} images stand the "
-            "gradient attacks of AutoAttack at "
-            f"{strength_text(strength(row), row['norm'])} and fall to its random "
-            "queries",
+            f"{share:.2%} of {row.num_examples} images stand the gradient attacks of "
+            f"AutoAttack at {row.strength_text} and fall to its random queries",
             meaning,
         )
     fallen = evidence.accuracy(evidence.stands_gradients & ~evidence.square)
@@ -148,13 +145,13 @@ def square_not_stronger(
     )
 
 
-def _square_alone(row: dict[str, Any]) -> float:
+def _square_alone(steps: Sequence[CumulativeStep]) -> float:
     """The share of images that only AutoAttack's last attack, Square, breaks."""
-    *_, before, square = (step["accuracy"] for step in row["cumulative"])
+    *_, before, square = (step.accuracy for step in steps)
     return before - square
 
 
-def ce_not_weaker_than_margin_losses(evidence: Evidence) -> dict[str, Any]:
+def ce_not_weaker_than_margin_losses(evidence: Evidence) -> CheckRow:
     plain = evidence.accuracy(evidence.pgd)
     others = {k: evidence.accuracy(v) for k, v in evidence.margin_losses.items()}
     figures = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in others.items())
@@ -167,7 +164,7 @@ def ce_not_weaker_than_margin_losses(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def rescaled_logits(evidence: Evidence) -> dict[str, Any]:
+def rescaled_logits(evidence: Evidence) -> CheckRow:
     plain = evidence.accuracy(evidence.pgd)
     others = {k: evidence.accuracy(v) for k, v in evidence.rescaled.items()}
     figures = ", ".join(f"{v:.1%} on logits/{k}" for k, v in others.items())
@@ -180,7 +177,7 @@ def rescaled_logits(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def input_gradient_nonzero(evidence: Evidence) -> dict[str, Any]:
+def input_gradient_nonzero(evidence: Evidence) -> CheckRow:
     dead = float((~evidence.gradient_usable).mean())
     return _row(
         "input_gradient_nonzero",
@@ -192,7 +189,7 @@ def input_gradient_nonzero(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def predictions_repeat(evidence: Evidence, deterministic: bool) -> dict[str, Any]:
+def predictions_repeat(evidence: Evidence, deterministic: bool) -> CheckRow:
     first, again = evidence.logits, evidence.logits_again
     change = np.abs(first - again) / np.maximum(1, np.abs(first))
     changed = int((first.argmax(axis=1) != again.argmax(axis=1)).sum())
@@ -215,7 +212,7 @@ def _weaker(
     weak: tuple[str, np.ndarray],
     meaning: str = "an attack that sees the gradients is beaten by one that does not, "
     "so they are masked",
-) -> dict[str, Any]:
+) -> CheckRow:
     low, high = evidence.accuracy(strong[1]), evidence.accuracy(weak[1])
     return _row(
         name,
@@ -238,24 +235,18 @@ def _row(
     fact: str,
     meaning: str,
     passed: bool | None = None,
-) -> dict[str, Any]:
-    """An entry of robustness.json: it passes if the value is at most the threshold."""
+) -> CheckRow:
+    """A check that passes if the value is at most the threshold."""
     if passed is None:
         passed = bool(value <= threshold + _ROUNDING)
-    return {
-        "name": name,
-        "passed": bool(passed),
-        "value": float(f"{value:.6g}"),
-        "threshold": threshold,
-        "detail": fact if passed else f"{fact}: {meaning}",
-    }
+    return CheckRow(
+        name=name,
+        passed=bool(passed),
+        value=float(f"{value:.6g}"),
+        threshold=threshold,
+        detail=fact if passed else f"{fact}: {meaning}",
+    )
 
 
-def _not_applicable(name: str, threshold: float, reason: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "passed": None,
-        "value": None,
-        "threshold": threshold,
-        "detail": reason,
-    }
+def _not_applicable(name: str, threshold: float, reason: str) -> CheckRow:
+    return CheckRow(name, passed=None, threshold=threshold, detail=reason)

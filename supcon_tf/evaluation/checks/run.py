@@ -1,7 +1,6 @@
 """Checks that a model's robust accuracy is real and not masked gradients."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -12,6 +11,7 @@ from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation.checks import rules as check_rules
 from supcon_tf.evaluation.checks.evidence import gather
 from supcon_tf.evaluation.parts import Journal
+from supcon_tf.results.record import AttackRow, CheckRow
 
 
 def run_checks(
@@ -21,11 +21,11 @@ def run_checks(
     *,
     seed: int = 0,
     source: keras.Model | Target | None = None,
-    attacks: Sequence[dict[str, Any]] = (),
+    attacks: Sequence[AttackRow] = (),
     deterministic: bool = False,
     title: str = "checks",
     journal: Journal | None = None,
-) -> list[dict[str, Any]]:
+) -> tuple[CheckRow, ...]:
     """Tries a model for the known signs of masked gradients.
 
     All checks share one class-balanced sample of `config.checks_limit` images. Clean
@@ -45,19 +45,17 @@ def run_checks(
         journal: where finished attacks are kept and found again.
 
     Returns:
-        An entry for each check: `name`, `passed` (None if it does not apply), `value`
-        (passes if at most `threshold`) and `detail`, one sentence. Empty without
-        images.
+        One for each check. Empty without images.
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
     """
     rows = balanced_sample(split.labels, config.checks_limit, seed)
     if not len(rows):
-        return []
+        return ()
     sample = Split(split.images[rows], split.labels[rows])
     evidence = gather(model, sample, config, seed, source, title, journal)
-    return [
+    return (
         check_rules.pgd_not_weaker_than_fgsm(evidence),
         check_rules.pgd_converged(evidence),
         check_rules.pgd_falls_with_epsilon(evidence),
@@ -70,17 +68,4 @@ def run_checks(
         check_rules.rescaled_logits(evidence),
         check_rules.input_gradient_nonzero(evidence),
         check_rules.predictions_repeat(evidence, deterministic),
-    ]
-
-
-def failed(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The checks that failed; those that do not apply are not among them."""
-    return [check for check in checks if check["passed"] is False]
-
-
-def warning_lines(checks: list[dict[str, Any]]) -> list[str]:
-    """A line for people for each check that failed, with what it means."""
-    return [
-        f"warning: check {check['name']} failed: {check['detail']}"
-        for check in failed(checks)
-    ]
+    )

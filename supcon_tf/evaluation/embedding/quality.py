@@ -1,5 +1,6 @@
 """How well an embedding separates the classes, and how far the boundaries are."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from supcon_tf.evaluation.embedding.separation import (
 )
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.margins import relative_margins, signed_margins
+from supcon_tf.results.record import EmbeddingFigures
 
 NEIGHBOURS = 20
 TRAIN_LIMIT = 10_000
@@ -29,7 +31,7 @@ def embedding_quality(
     *,
     seed: int = 0,
     classifier_trained: bool = True,
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+) -> tuple[EmbeddingFigures, dict[str, np.ndarray]]:
     """Measures a `ContrastiveClassifier`'s embedding on the images of a split.
 
     Args:
@@ -39,37 +41,26 @@ def embedding_quality(
             neighbours; without them `knn_accuracy` is None.
         split: the images that are measured.
         seed: of the choice of training images and of the sampled pairs.
-        classifier_trained: False leaves the margins out.
+        classifier_trained: False leaves the margins out, and has a linear probe.
 
     Returns:
-        The `embedding` of robustness.json (accuracies and cosines as they are, margins
-        in units of the space that the classifier reads, relative margins in lengths of
-        the image's vector there), and arrays: `embeddings` (N, D), `margins` and
+        The figures, and arrays: `embeddings` (N, D), `margins` and
         `relative_margins` (N,), `positive_cosines` and `negative_cosines` (a sample of
         pairs). No arrays for another Keras model.
     """
-    summary: dict[str, Any] = {
-        "knn_accuracy": None,
-        "knn_neighbours": None,
-        "knn_train_examples": None,
-        "intra_class_cosine": None,
-        "inter_class_cosine": None,
-        **_distribution("margin", None),
-        **_distribution("relative_margin", None),
-    }
     if not isinstance(model, ContrastiveClassifier):
-        return summary, {}
+        return EmbeddingFigures(), {}
     forward = _forward(model, split)
     outputs = in_batches(forward, split)
     embeddings, labels = outputs["embeddings"], split.labels
     intra, inter = mean_cosines(embeddings, labels)
-    summary.update(intra_class_cosine=intra, inter_class_cosine=inter)
     positive, negative = pair_cosines(embeddings, labels, PAIRS, seed)
     arrays = {
         "embeddings": embeddings,
         "positive_cosines": positive,
         "negative_cosines": negative,
     }
+    figures = EmbeddingFigures(intra_class_cosine=intra, inter_class_cosine=inter)
     if train is not None and len(train):
         known = _sampled(train, seed)
         vectors = in_batches(forward, known)["embeddings"]
@@ -77,13 +68,23 @@ def embedding_quality(
         predicted = nearest_neighbour_predictions(
             vectors, known.labels, embeddings, count
         )
-        summary["knn_accuracy"] = float((predicted == labels).mean())
-        summary.update(knn_neighbours=count, knn_train_examples=len(known))
+        figures = dataclasses.replace(
+            figures,
+            knn_accuracy=float((predicted == labels).mean()),
+            knn_neighbours=count,
+            knn_train_examples=len(known),
+        )
     if classifier_trained:
-        arrays.update(_margins(model, outputs["read"], labels))
-        for name in ("margin", "relative_margin"):
-            summary.update(_distribution(name, arrays[f"{name}s"]))
-    return summary, arrays
+        arrays |= _margins(model, outputs["read"], labels)
+        figures = dataclasses.replace(
+            figures,
+            **_distribution("margin", arrays["margins"]),
+            **_distribution("relative_margin", arrays["relative_margins"]),
+        )
+    elif train is not None:
+        probe = linear_probe_accuracy(model, train, split, seed=seed)
+        figures = dataclasses.replace(figures, linear_probe_accuracy=probe)
+    return figures, arrays
 
 
 def linear_probe_accuracy(
@@ -144,9 +145,9 @@ def _margins(
     }
 
 
-def _distribution(name: str, values: np.ndarray | None) -> dict[str, float | None]:
-    keys = (f"{name}_mean", f"{name}_median", f"{name}_std")
-    if values is None:
-        return dict.fromkeys(keys)
-    figures = float(values.mean()), float(np.median(values)), float(values.std())
-    return dict(zip(keys, figures, strict=True))
+def _distribution(name: str, values: np.ndarray) -> dict[str, Any]:
+    return {
+        f"{name}_mean": float(values.mean()),
+        f"{name}_median": float(np.median(values)),
+        f"{name}_std": float(values.std()),
+    }

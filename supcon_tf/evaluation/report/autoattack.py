@@ -1,39 +1,37 @@
 """AutoAttack's figures in the report: what each of its attacks has left."""
 
-from typing import Any
+from collections.abc import Sequence
 
-from supcon_tf.results.accuracy import strength, strength_text
 from supcon_tf.results.markdown import markdown_table
+from supcon_tf.results.record import AttackRow, EvaluationResult
 
 # Of the standard version; with fewer than ten classes there are not as many.
 _TARGETS = 9
 
 
-def autoattack_section(result: dict[str, Any]) -> str:
+def autoattack_section(result: EvaluationResult) -> str:
     """A table for people, empty if AutoAttack was not made.
 
     Args:
-        result: what robustness.json holds.
+        result: the evaluation.
     """
     rows = [
-        (model, row)
-        for model in result["models"]
-        for row in model["attacks"] or []
-        if row.get("cumulative")
+        (model, row, row.cumulative)
+        for model in result.models
+        for row in model.attacks or ()
+        if row.cumulative
     ]
     if not rows:
         return ""
-    attacks = list(
-        dict.fromkeys(step["attack"] for _, row in rows for step in row["cumulative"])
-    )
+    attacks = list(dict.fromkeys(step.attack for _, _, steps in rows for step in steps))
     cells = []
-    for model, row in rows:
-        left = {step["attack"]: step["accuracy"] for step in row["cumulative"]}
+    for model, row, steps in rows:
+        left = {step.attack: step.accuracy for step in steps}
         cells.append(
             [
-                model["stage"],
-                strength_text(strength(row), row["norm"]),
-                f"{model['clean_accuracy']:.2%}",
+                model.stage,
+                row.strength_text,
+                f"{model.clean_accuracy:.2%}",
                 *(f"{left[attack]:.2%}" for attack in attacks),
             ]
         )
@@ -44,17 +42,17 @@ def autoattack_section(result: dict[str, Any]) -> str:
             "Each attack sees the images that the ones before it have left; the last "
             "column is AutoAttack's figure, to be compared with RobustBench's.",
             markdown_table(header, cells),
-            *_fewer_targets([row for _, row in rows]),
+            *_fewer_targets([row for _, row, _ in rows]),
         ]
     )
 
 
-def _fewer_targets(rows: list[dict[str, Any]]) -> list[str]:
+def _fewer_targets(rows: Sequence[AttackRow]) -> list[str]:
     targets = {
-        member["targets"]
+        targets
         for row in rows
-        for member in row["parameters"].get("members", [])
-        if member.get("targets") is not None
+        for member in row.members
+        if isinstance(targets := member.get("targets"), int)
     }
     if not targets or max(targets) >= _TARGETS:
         return []

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,9 +13,9 @@ from supcon_tf.evaluation.batches import BATCH_SIZE
 from supcon_tf.evaluation.report.report import CURVES
 from supcon_tf.evaluation.robustness import make_attack
 from supcon_tf.models import ContrastiveClassifier
-from supcon_tf.results.accuracy import strength_text
+from supcon_tf.results.record import ModelResult, strength_text
 from supcon_tf.visualization.adversarial_grid import adversarial_grid
-from supcon_tf.visualization.curves import robustness_curves
+from supcon_tf.visualization.curves import Curves, robustness_curves
 from supcon_tf.visualization.embedding_map import embedding_map
 from supcon_tf.visualization.histograms import margin_histogram, similarity_histogram
 from supcon_tf.visualization.names import legible
@@ -30,7 +29,7 @@ NAME_WIDTH = 14
 def draw_figures(
     directory: Path,
     config: Config,
-    summaries: Mapping[str, dict[str, Any]],
+    results: Mapping[str, ModelResult],
     arrays: Mapping[str, Mapping[str, np.ndarray]],
     model: keras.Model,
     split: Split,
@@ -42,7 +41,7 @@ def draw_figures(
     Args:
         directory: where the images go.
         config: the run's.
-        summaries: entries of robustness.json by stage.
+        results: entries of robustness.json by stage.
         arrays: those of each stage's `Evaluation`.
         model: the final model, as it was attacked.
         split: the images that were attacked.
@@ -58,9 +57,10 @@ def draw_figures(
         return {stage: found[key] for stage, found in arrays.items() if key in found}
 
     drawn = {}
-    if any(summary["attacks"] for summary in summaries.values()):
+    if any(model.attacks for model in results.values()):
         drawn[CURVES] = directory / "robustness.png"
-        robustness_curves(summaries, drawn[CURVES])
+        curves = {stage: Curves.of(model) for stage, model in results.items()}
+        robustness_curves(curves, drawn[CURVES])
     if margins := of_stages("relative_margins"):
         path = drawn["Margins on the attacked images"] = directory / "margins.png"
         unit = "distance to the nearest boundary / length of the vector"
@@ -74,7 +74,7 @@ def draw_figures(
             if "margin" in trained.loss_weights
         }
         similarity_histogram(positive, of_stages("negative_cosines"), path, pulled)
-    if summaries["final"]["attacks"]:
+    if results["final"].attacks:
         drawn |= _draw_attacked(directory, config, model, split, class_names)
     return drawn
 

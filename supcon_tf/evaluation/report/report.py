@@ -6,12 +6,13 @@ from typing import Any
 
 import keras
 
-from supcon_tf.config import Config, EvaluationConfig
+from supcon_tf.config import Config
 from supcon_tf.config.options import options_of, plain_number
 from supcon_tf.data import ImageData
 from supcon_tf.evaluation.report.autoattack import autoattack_section
 from supcon_tf.results.accuracy import accuracy_table, headline, reading
 from supcon_tf.results.markdown import markdown_table, plain
+from supcon_tf.results.record import EvaluationResult
 from supcon_tf.runs.files import write_text
 from supcon_tf.runs.history import history_sentence
 from supcon_tf.runs.run_folder import RunFolder
@@ -23,7 +24,7 @@ CURVES = "Accuracy over attack strength"
 def write_report(
     folder: RunFolder,
     name: str,
-    result: dict[str, Any],
+    result: EvaluationResult,
     figures: Mapping[str, Path],
     introduction: str,
     origin: list[str],
@@ -33,7 +34,7 @@ def write_report(
     Args:
         folder: where it goes.
         name: of the data set.
-        result: what robustness.json holds.
+        result: the evaluation.
         figures: files within the folder, by caption.
         introduction: what was evaluated, in a paragraph.
         origin: of data and model, as list items.
@@ -63,7 +64,7 @@ def write_report(
 
 
 def run_introduction(
-    config: Config, history: Mapping[str, Any], result: dict[str, Any], part: str
+    config: Config, history: Mapping[str, Any], result: EvaluationResult, part: str
 ) -> str:
     """What a run trained, on what it was attacked, and their part in training."""
     return (
@@ -73,7 +74,7 @@ def run_introduction(
     )
 
 
-def file_introduction(path: Path, model: keras.Model, result: dict[str, Any]) -> str:
+def file_introduction(path: Path, model: keras.Model, result: EvaluationResult) -> str:
     """Where a model of unknown history comes from, and on what it was attacked."""
     return (
         f"The Keras model {plain(path.name)} ({model.count_params():,} parameters), "
@@ -91,19 +92,19 @@ def data_line(data: ImageData) -> str:
     )
 
 
-def _checks(result: dict[str, Any]) -> str:
-    model = result["models"][-1]
-    if model["attacks"] is None:
+def _checks(result: EvaluationResult) -> str:
+    model = result.final
+    if model.attacks is None:
         return (
             "There is nothing to check: the classifier is untrained, so no attack ran."
         )
-    checks = model["checks"]
+    checks = model.checks
     if not checks:
         return "The masking checks were not run (--checks_limit=0)."
     words = {True: "pass", False: "FAIL", None: "n/a"}
-    rows = [[c["name"], words[c["passed"]], c["detail"]] for c in checks]
-    failures = sum(c["passed"] is False for c in checks)
-    applied = sum(c["passed"] is not None for c in checks)
+    rows = [[check.name, words[check.passed], check.detail] for check in checks]
+    failures = len(model.failed_checks)
+    applied = sum(check.passed is not None for check in checks)
     verdict = (
         f"{failures} of {applied} checks failed: the figures above may be too good."
         if failures
@@ -125,7 +126,7 @@ EMBEDDING_COLUMNS = {
 }
 
 
-def _embedding(result: dict[str, Any]) -> str:
+def _embedding(result: EvaluationResult) -> str:
     header, rows = _embedding_table(result)
     if header == ["stage"]:
         return (
@@ -135,12 +136,12 @@ def _embedding(result: dict[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
-def _embedding_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _embedding_table(result: EvaluationResult) -> tuple[list[str], list[list[str]]]:
     rows = []
-    for model in result["models"]:
-        row = [model["stage"]]
+    for model in result.models:
+        row = [model.stage]
         for key, form in EMBEDDING_COLUMNS.values():
-            value = model["embedding"].get(key)
+            value = getattr(model.embedding, key)
             row.append("-" if value is None else form.format(value))
         rows.append(row)
     # A column that no stage fills, such as the linear probe's, only confuses.
@@ -149,33 +150,30 @@ def _embedding_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]
     return [header[i] for i in filled], [[row[i] for i in filled] for row in rows]
 
 
-def _images(result: dict[str, Any]) -> str:
-    return (
-        f"{result['num_examples']} {result['split']} images of "
-        f"{plain(result['dataset'])}"
-    )
+def _images(result: EvaluationResult) -> str:
+    return f"{result.num_examples} {result.split} images of {plain(result.dataset)}"
 
 
-def _settings(result: dict[str, Any], origin: list[str]) -> str:
+def _settings(result: EvaluationResult, origin: list[str]) -> str:
+    settings = result.made_with()
     evaluated = " ".join(
-        f"--{field.name}={_flag(result['settings'][field.name])}"
-        for field, _ in options_of(EvaluationConfig)
-        if result["settings"][field.name] != ""
+        f"--{field.name}={_flag(value)}"
+        for field, _ in options_of(settings)
+        if (value := getattr(settings, field.name)) != ""
     )
     lines = [
         *origin,
         f"flags of evaluation: {evaluated}",
         "outcome of each image: robustness.npz",
-        "versions: " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()),
+        "versions: " + ", ".join(f"{k} {v}" for k, v in result.versions.items()),
     ]
-    for model in result["models"][-1:]:
-        seen = {}
-        for row in model["attacks"] or []:
-            settings = {k: v for k, v in row["parameters"].items() if k != "step_size"}
-            seen[row["name"]] = ", ".join(
-                f"{name} {_setting(value)}" for name, value in settings.items()
-            )
-        lines += [f"{name}: {row}" for name, row in seen.items()]
+    seen = {}
+    for row in result.final.attacks or ():
+        made = {k: v for k, v in row.parameters.items() if k != "step_size"}
+        seen[row.name] = ", ".join(
+            f"{name} {_setting(value)}" for name, value in made.items()
+        )
+    lines += [f"{name}: {row}" for name, row in seen.items()]
     return "\n".join(f"- {line}" for line in lines)
 
 

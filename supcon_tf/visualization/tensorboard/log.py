@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams import summary_v2 as hparams_api
 
 from supcon_tf.config import Config
 from supcon_tf.config.options import plain_number
+from supcon_tf.results.record import EvaluationResult
 from supcon_tf.runs.files import publish, temporary_beside
 
 FIGURES = "figures"
@@ -52,7 +53,7 @@ def log_images(tensorboard: Path, pictures: Mapping[str, Path], step: int = 0) -
             tf.summary.image(name, pixels[None])
 
 
-def log_hparams(tensorboard: Path, config: Config, result: Mapping[str, Any]) -> None:
+def log_hparams(tensorboard: Path, config: Config, result: EvaluationResult) -> None:
     """Logs a run's flags with its final accuracies, so that runs can be sorted by them.
 
     There is no experiment-wide list of columns: of several runs TensorBoard would take
@@ -86,21 +87,19 @@ def hyperparameters(config: Config) -> dict[str, bool | int | float | str]:
     }
 
 
-def final_accuracies(result: Mapping[str, Any]) -> dict[str, float]:
+def final_accuracies(result: EvaluationResult) -> dict[str, float]:
     """`final/clean` and `final/ATTACK_EPSILON` of the last model in robustness.json.
 
     The epsilon is in 1/255 for L-inf; for L2 it is in [0,1] pixel units and marked.
     A classifier that was never trained has no accuracies.
     """
-    model = result["models"][-1]
-    if model["attacks"] is None:
+    model = result.final
+    if model.attacks is None or model.clean_accuracy is None:
         return {}
-    accuracies = {"final/clean": float(model["clean_accuracy"])}
-    for row in model["attacks"]:
-        linf = row["epsilon_255"] is not None
-        size = plain_number(row["epsilon_255" if linf else "epsilon"])
-        size = size if linf else f"l2_{size}"
-        accuracies[f"final/{row['name']}_{size}"] = float(row["accuracy"])
+    accuracies = {"final/clean": model.clean_accuracy}
+    for row in model.attacks:
+        size = "l2_" * (row.norm == "l2") + plain_number(row.strength)
+        accuracies[f"final/{row.name}_{size}"] = row.accuracy
     return accuracies
 
 
