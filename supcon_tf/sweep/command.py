@@ -8,6 +8,7 @@ from absl import flags
 
 from supcon_tf.commands.flagfile import FLAGFILE, with_flagfiles
 from supcon_tf.commands.flags import define_config, define_path, new_flags, parse
+from supcon_tf.commands.parsers import WholeNumber
 from supcon_tf.errors import UserError
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.sweep.grid import RECIPE, Axis, parse_grid
@@ -88,13 +89,15 @@ def _define_flags() -> flags.FlagValues:
         flag_values=values,
     )
     define_path(values, "output", "folder of the runs and of their comparison")
-    flags.DEFINE_integer(
+    only: flags.Flag = flags.Flag(
+        WholeNumber("only"),
+        None,
         "only",
         None,
         "make this run alone, counted from 0 in the order of --dry_run, and compare "
         "nothing; for arrays of jobs, --only=$SLURM_ARRAY_TASK_ID",
-        flag_values=values,
     )
+    flags.DEFINE_flag(only, values)
     flags.DEFINE_bool(
         "dry_run",
         False,
