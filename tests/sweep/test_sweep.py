@@ -305,7 +305,7 @@ def test_training_is_started_as_it_is_installed(tmp_path, monkeypatch):
     help_text = subprocess.run(
         [*command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
-    assert "Trains in two stages" in help_text
+    assert help_text.startswith("usage: python train.py")
     if command[1] != "-m":
         monkeypatch.chdir(REPOSITORY)
         assert train_command() == [sys.executable, "train.py"]
