@@ -7,8 +7,8 @@ from pathlib import Path
 from absl import flags
 
 from supcon_tf.commands.flagfile import FLAGFILE, with_flagfiles
-from supcon_tf.commands.flags import define_config, define_path, new_flags, parse
-from supcon_tf.commands.parsers import WholeNumber
+from supcon_tf.commands.flags import define_config, define_options, new_flags, parse
+from supcon_tf.config.options import option
 from supcon_tf.errors import UserError
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.sweep.grid import RECIPE, Axis, parse_grid
@@ -23,6 +23,19 @@ sweep that was stopped. All flags of python train.py may be given; they go to ev
 """
 # Flags that take a value, and are not of the runs.
 _OWN = ("grid", "output", "only")
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """Where the runs go, and which are made."""
+
+    output: str = option("", "folder of the runs and of their comparison", path=True)
+    only: int = option(
+        -1,
+        "make this run alone, counted from 0 in the order of --dry_run, and compare "
+        "nothing; for arrays of jobs, --only=$SLURM_ARRAY_TASK_ID",
+    )
+    dry_run: bool = option(False, "print the command of each run, do nothing")
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ def parse_request(argv: Sequence[str]) -> Request:
     return Request(
         tuple(axes),
         _output(str(values["output"].value)),
-        values["only"].value,
+        values["only"].value if values["only"].present else None,
         bool(values["dry_run"].value),
         tuple(_of_runs(argv[1:])),
     )
@@ -88,22 +101,7 @@ def _define_flags() -> flags.FlagValues:
         "every combination is a run; FLAG may be flagfile, which other flags override",
         flag_values=values,
     )
-    define_path(values, "output", "folder of the runs and of their comparison")
-    only: flags.Flag = flags.Flag(
-        WholeNumber("only"),
-        None,
-        "only",
-        None,
-        "make this run alone, counted from 0 in the order of --dry_run, and compare "
-        "nothing; for arrays of jobs, --only=$SLURM_ARRAY_TASK_ID",
-    )
-    flags.DEFINE_flag(only, values)
-    flags.DEFINE_bool(
-        "dry_run",
-        False,
-        "print the command of each run, do nothing",
-        flag_values=values,
-    )
+    define_options(values, SweepSettings)
     define_config(values)
     return values
 

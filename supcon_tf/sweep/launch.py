@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import supcon_tf
 from supcon_tf.errors import RunError
@@ -72,24 +72,17 @@ class Launcher:
         Returns:
             Its exit code, and the last line of its output: of its error, if there is
             one.
+
+        Raises:
+            RunError: if it can't be started.
         """
         command = [*train_command(), *words]
         with log.open("ab") as file:
-            begin = file.tell()
             when = time.strftime("%Y-%m-%d %H:%M:%S")
             file.write(f"# {when}: {shlex.join(command)}\n".encode(errors="replace"))
             file.flush()
-            begin, where = file.tell(), os.name == "posix"
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                # A terminal's Ctrl-C is for this process, which passes it on.
-                start_new_session=where,
-                pass_fds=(lock,) if where else (),
-            )
+            begin = file.tell()
+            self._process = _started(command, file, lock)
         if self.stopped_by:
             self._process.terminate()
         try:
@@ -110,6 +103,26 @@ class Launcher:
                 self._process.kill()
             else:
                 self._process.terminate()
+
+
+def _started(
+    command: list[str], output: BinaryIO, lock: int
+) -> subprocess.Popen[bytes]:
+    posix = os.name == "posix"
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # The log is looked at while the run goes on.
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # A terminal's Ctrl-C is for this process, which passes it on.
+            start_new_session=posix,
+            pass_fds=(lock,) if posix else (),
+        )
+    except OSError as error:
+        raise RunError(f"{command[0]} can't be started: {error.strerror}") from error
 
 
 def last_line(log: Path, begin: int = 0) -> str:

@@ -3,6 +3,8 @@
 import json
 import time
 
+from supcon_tf.runs.run_folder import RunFolder
+
 PATIENCE = 300
 
 
@@ -29,3 +31,8 @@ def statuses(folder):
 
 def starts(folder, name):
     return (folder / name / "starts").read_text().splitlines()
+
+
+def configs(folder):
+    found = {path.name: RunFolder(path) for path in folder.iterdir() if path.is_dir()}
+    return {name: run.config() for name, run in found.items()}

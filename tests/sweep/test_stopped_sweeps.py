@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -136,3 +137,31 @@ def test_output_that_nobody_reads_leaves_no_run_behind(begin, folder):
     assert sweep.returncode == 1
     assert sweep.stderr.read().startswith("error: nothing reads the output any more")
     assert "running" not in statuses(folder).values()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 100 KiB."""
+    tmp_path = tmp_path / "disk"
+    tmp_path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("a file system can only be mounted by root")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_ends_in_a_line_and_loses_nothing(sweep, disk):
+    ballast, words = disk / "ballast", (SEEDS, "--only=0")
+    ballast.write_bytes(bytes(88 * 1024))
+    folder = disk / "sweep"
+    code, _, error = sweep(*words, output=f"--output={folder}")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "No space left on device" in error
+    ballast.unlink()
+    assert sweep(*words, output=f"--output={folder}")[0] == 0
+    assert statuses(folder) == {"seed=0": "done", "seed=1": "waiting"}
