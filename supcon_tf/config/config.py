@@ -53,7 +53,8 @@ class Config(DevicesConfig, TrainingConfig):
     What holds for all of it is a field of its own (`config.seed`), the rest lies in
     sections (`config.model.width`). Each field that is a `StageConfig` is a stage of
     training: its name is the prefix of its flags, and the stages are trained in the
-    order in which they stand here.
+    order in which they stand here. One that is added has 0 epochs by default: what
+    runs of before it have in their config.json must stay what they did.
     """
 
     data: DataConfig = DataConfig()

@@ -14,11 +14,11 @@ from supcon_tf.runs.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Polished(Config):
-    polish: StageConfig = StageConfig(epochs=2, hinge_weight=1.0)  # noqa: RUF009
+    polish: StageConfig = StageConfig(epochs=0, hinge_weight=1.0)  # noqa: RUF009
 
 
 def polished(**flags):
-    return Polished.from_flag_values(flags)
+    return Polished.from_flag_values({"polish_epochs": 2, **flags})
 
 
 def test_the_stages_are_the_fields_of_a_config_that_describe_one():
@@ -29,6 +29,13 @@ def test_the_stages_are_the_fields_of_a_config_that_describe_one():
         "pretrain",
         "polish",
     ]
+
+
+def test_a_run_of_before_a_stage_was_added_has_none_of_it():
+    before = Polished.from_json(Config().to_json())
+    assert [name for name, _ in before.stages()] == ["pretrain", "finetune"]
+    assert before.models() == Config().models()
+    assert before.schedule_of("finetune") == Config().schedule_of("finetune")
 
 
 def test_a_new_stage_has_flags_of_its_own():

@@ -19,7 +19,7 @@ class ThreeStages(Config):
     """The usual two, then a support vector machine on the fixed features."""
 
     machine: StageConfig = StageConfig(  # noqa: RUF009
-        epochs=1,
+        epochs=0,
         learning_rate=0.01,
         augmentation="none",
         cross_entropy_weight=0.0,
@@ -32,7 +32,7 @@ class ThreeStages(Config):
 def finished(small_config, tmp_path_factory):
     """A run of the first stage and the third, its data and its config."""
     usual = small_config(limit_train=64, width=2, pretrain_epochs=1, finetune_epochs=0)
-    config = ThreeStages.from_flag_values(usual.flag_values())
+    config = ThreeStages.from_flag_values({**usual.flag_values(), "machine_epochs": 1})
     data = load(config.data)
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "three")
     train(config, data, folder, Workers(tf.distribute.get_strategy()))
