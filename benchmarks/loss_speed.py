@@ -9,6 +9,7 @@ pass raises the peak of a process of its own, after a small pass to warm up.
     python -m benchmarks.loss_speed
 """
 
+import importlib
 import importlib.util
 import os
 import statistics
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -35,6 +37,13 @@ PASSES = {512: 10, 2048: 3, 8192: 1}
 GOALS = {
     "SupervisedContrastiveLoss": {512: 3.0, 2048: 6.0, 8192: 10.0},
     "MarginContrastiveLoss": {512: 1.0, 2048: None, 8192: None},
+}
+# What `supcon_tf.losses.pairs` would do at WAYS_ROWS with less code, and the setting
+# that makes it do so.
+WAYS_ROWS = 2048
+WAYS = {
+    "one tile of all pairs": ("stored", "ROWS", WAYS_ROWS),
+    "the loop of larger batches": ("sums", "STORED", 0),
 }
 MEMORY_ROWS = 8192
 MEMORY_GOAL = 20.0
@@ -61,6 +70,7 @@ def rows() -> list[Row]:
         for name, goals in GOALS.items()
         for n, goal in goals.items()
     ]
+    measured += [_way_row(name, way) for name in GOALS for way in WAYS]
     for name in GOALS:
         ours, peer = (_peak(name, whose, MEMORY_ROWS) for whose in ("ours", "peer"))
         what = f"{name}, N = {MEMORY_ROWS}, memory"
@@ -73,16 +83,33 @@ def rows() -> list[Row]:
 
 
 def _time_row(name: str, n: int, goal: float | None) -> Row:
-    runs = {
-        whose: _turn(_pass(name, whose, n), PASSES[n]) for whose in ("ours", "peer")
-    }
-    seconds = alternating(runs, TURNS[n], warmup=2)
+    runs = {whose: _pass(name, whose, n) for whose in ("ours", "peer")}
+    return _row(f"{name}, N = {n}, time", runs, n, goal)
+
+
+def _way_row(name: str, way: str) -> Row:
+    """Our loss against itself in another way."""
+    module, setting, value = WAYS[way]
+    pairs = importlib.import_module(f"supcon_tf.losses.pairs.{module}")
+    runs = {"ours": _pass(name, "ours", WAYS_ROWS)}
+    runs["ours"]()
+    with mock.patch.object(pairs, setting, value):
+        runs["peer"] = _pass(name, "ours", WAYS_ROWS)
+        # What is traced now stays.
+        runs["peer"]()
+    what = f"{name}, N = {WAYS_ROWS}, time against {way}"
+    return _row(what, runs, WAYS_ROWS, None)
+
+
+def _row(what: str, runs: dict[str, Pass], n: int, goal: float | None) -> Row:
+    turns = {whose: _turn(run, PASSES[n]) for whose, run in runs.items()}
+    seconds = alternating(turns, TURNS[n], warmup=2)
     ours, peer = (
         1000 * statistics.median(seconds[whose]) / PASSES[n] for whose in runs
     )
     pairs = zip(seconds["peer"], seconds["ours"], strict=True)
     ratio = statistics.median(theirs / own for theirs, own in pairs)
-    return Row(f"{name}, N = {n}, time", ours, peer, "ms", ratio, goal)
+    return Row(what, ours, peer, "ms", ratio, goal)
 
 
 def _turn(run: Pass, passes: int) -> Callable[[], None]:

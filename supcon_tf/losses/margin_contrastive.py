@@ -106,20 +106,19 @@ class _Violations:
         self.positive_margin = positive_margin
         self.negative_margin = negative_margin
 
-    def values(self, tile: Tile) -> tuple[Tensors, Tensors]:
+    def values(self, tile: Tile) -> tuple[tf.Tensor, Tensors]:
         lacking = tf.minimum(tile.similarities - self.positive_margin, 0)
         exceeding = tf.maximum(tile.similarities - self.negative_margin, 0)
         violations = tile.exclude(tf.where(tile.same, lacking, exceeding), 0)
-        lacking, exceeding = tf.minimum(violations, 0), tf.maximum(violations, 0)
-        return (lacking, exceeding), (
-            tf.square(lacking),
-            tf.cast(lacking < 0, lacking.dtype),
-            tf.square(exceeding),
-            tf.cast(exceeding > 0, exceeding.dtype),
+        return violations, (
+            tf.square(tf.minimum(violations, 0)),
+            tf.cast(violations < 0, violations.dtype),
+            tf.square(tf.maximum(violations, 0)),
+            tf.cast(violations > 0, violations.dtype),
         )
 
-    def slope(self, kept: Tensors, upstream: Tensors) -> tf.Tensor:
-        lacking, exceeding = kept
+    def slope(self, kept: tf.Tensor, upstream: Tensors) -> tf.Tensor:
+        lacking, exceeding = tf.minimum(kept, 0), tf.maximum(kept, 0)
         return 2 * (lacking * upstream[0] + exceeding * upstream[2])
 
 

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from supcon_tf.losses import (
@@ -15,37 +14,39 @@ from supcon_tf.losses import (
 
 from . import oracles
 
-SUPCON = [
-    pytest.param(
-        SupervisedContrastiveLoss(temperature=0.3, variant=variant),
-        partial(oracles.supervised_contrastive, temperature=0.3, variant=variant),
-        id=f"supcon_{variant}",
-    )
-    for variant in ("out", "in")
-]
-MARGIN = [
-    pytest.param(
+# Name, loss, and oracle of each.
+PAIRWISE = [
+    *(
+        (
+            f"supcon_{variant}",
+            SupervisedContrastiveLoss(temperature=0.3, variant=variant),
+            partial(oracles.supervised_contrastive, temperature=0.3, variant=variant),
+        )
+        for variant in ("out", "in")
+    ),
+    (
+        "margin",
         MarginContrastiveLoss(positive_margin=0.7, negative_margin=-0.1),
         partial(oracles.margin_contrastive, positive_margin=0.7, negative_margin=-0.1),
-        id="margin",
-    )
+    ),
 ]
-HINGE = [
-    pytest.param(
-        MulticlassHingeLoss(margin=0.8, variant=variant),
-        partial(oracles.multiclass_hinge, margin=0.8, variant=variant),
-        id=f"hinge_{variant}",
-    )
-    for variant in ("max", "sum")
+ALL = [
+    *PAIRWISE,
+    *(
+        (
+            f"hinge_{variant}",
+            MulticlassHingeLoss(margin=0.8, variant=variant),
+            partial(oracles.multiclass_hinge, margin=0.8, variant=variant),
+        )
+        for variant in ("max", "sum")
+    ),
+    ("cross_entropy", CrossEntropyLoss(), oracles.cross_entropy),
+    (
+        "smoothed",
+        CrossEntropyLoss(label_smoothing=0.2),
+        partial(oracles.cross_entropy, label_smoothing=0.2),
+    ),
 ]
-CROSS_ENTROPY = [
-    pytest.param(CrossEntropyLoss(), oracles.cross_entropy, id="cross_entropy")
-]
-
-all_losses = pytest.mark.parametrize(
-    ("loss", "oracle"), SUPCON + MARGIN + HINGE + CROSS_ENTROPY
-)
-pairwise_losses = pytest.mark.parametrize(("loss", "oracle"), SUPCON + MARGIN)
 
 # Three classes with several samples, two with one; also valid for five logits.
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2, 4])

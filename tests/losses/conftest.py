@@ -4,9 +4,15 @@ import keras
 import pytest
 
 
-@pytest.fixture(params=["float32", "mixed_bfloat16"])
-def dtype_policy(request):
+@pytest.fixture
+def each_dtype_policy():
+    """A function that sets one policy after another, and gives its name."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(request.param)
-    yield request.param
+
+    def each():
+        for policy in ("float32", "mixed_bfloat16"):
+            keras.config.set_dtype_policy(policy)
+            yield policy
+
+    yield each
     keras.config.set_dtype_policy(before)

@@ -52,12 +52,19 @@ def multiclass_hinge(labels, logits, margin, variant="max"):
     return np.mean(losses)
 
 
-def cross_entropy(labels, logits):
-    """Of the softmax of each row, averaged over the rows."""
-    losses = [
-        math.log(sum(math.exp(logit) for logit in row)) - row[label]
-        for label, row in zip(labels, np.asarray(logits, np.float64), strict=True)
-    ]
+def cross_entropy(labels, logits, label_smoothing=0.0):
+    """Of the softmax of each row, averaged over the rows.
+
+    The target is the label's own class, but for a share that all classes have evenly.
+    """
+    losses = []
+    for label, row in zip(labels, np.asarray(logits, np.float64), strict=True):
+        log_sum = math.log(sum(math.exp(logit) for logit in row))
+        by_class = [log_sum - logit for logit in row]
+        evenly = sum(by_class) / len(by_class)
+        losses.append(
+            (1 - label_smoothing) * by_class[label] + label_smoothing * evenly
+        )
     return np.mean(losses)
 
 

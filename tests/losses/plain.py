@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-from benchmarks.loss_speed import plain_margin_loss
-
 
 def supervised_contrastive(labels, embeddings, temperature, variant="out"):
     """Khosla et al. 2020, equation 2 (out) or 3 (in), over anchors with a positive."""
@@ -26,4 +24,16 @@ def supervised_contrastive(labels, embeddings, temperature, variant="out"):
     return tf.reduce_sum(tf.where(count > 0, losses, 0)) / tf.maximum(anchors, 1)
 
 
-margin_contrastive = plain_margin_loss
+def margin_contrastive(labels, embeddings, positive_margin=0.8, negative_margin=0.2):
+    """Squared violations of the two margins, each averaged over its violations."""
+    unit = tf.math.l2_normalize(tf.convert_to_tensor(embeddings), axis=-1)
+    similarities = tf.matmul(unit, unit, transpose_b=True)
+    same = labels[:, None] == labels[None, :]
+    positive = same & ~tf.eye(len(labels), dtype=tf.bool)
+    lacking = tf.where(positive, tf.nn.relu(positive_margin - similarities), 0)
+    exceeding = tf.where(same, 0, tf.nn.relu(similarities - negative_margin))
+    return sum(
+        tf.reduce_sum(tf.square(v))
+        / tf.maximum(tf.cast(tf.math.count_nonzero(v), v.dtype), 1)
+        for v in (lacking, exceeding)
+    )

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from supcon_tf.losses.pairs.sums import row_maxima, row_sums
+from supcon_tf.losses.pairs.sums import row_sums
 from supcon_tf.losses.pairs.tiles import Pairs, Tensors, Tile
+from supcon_tf.numerics.row_blocks import by_row_blocks
 
 ALL, POSITIVES = "all", "positives"
 
@@ -29,12 +30,7 @@ def log_sum_exp(pairs: Pairs, bound: float, subsets: Sequence[str]) -> Tensors:
 
 def _with_maximum(pairs: Pairs, subset: str) -> tf.Tensor:
     """`m_i + log sum_a exp(s_ia - m_i)`, where `m_i` is the largest of the `s_ia`."""
-    # Finite, so that an anchor without others gets no NaN gradient.
-    lowest = pairs.anchors.dtype.min / 2
-    maxima = row_maxima(
-        lambda tile: _of(subset, tile, tile.similarities, lowest), pairs, lowest
-    )
-    maxima = tf.where(maxima > lowest, maxima, 0)
+    maxima = tf.stop_gradient(_maxima(pairs, subset))
     # One more coordinate subtracts the maximum: z_i.z_a - m_i * 1.
     anchors = tf.concat([pairs.anchors, -maxima[:, None]], axis=1)
     ones = tf.ones_like(pairs.samples[:, :1])
@@ -42,6 +38,25 @@ def _with_maximum(pairs: Pairs, subset: str) -> tf.Tensor:
         anchors=anchors, samples=tf.concat([pairs.samples, ones], axis=1)
     )
     return maxima + _log(*row_sums(_Exponentials([subset]), shifted))
+
+
+def _maxima(pairs: Pairs, subset: str) -> tf.Tensor:
+    """The largest similarity (A,) of each anchor; 0 if the subset is empty."""
+    # Finite, so that an anchor without others gets no NaN gradient.
+    lowest = tf.constant(pairs.anchors.dtype.min / 2, pairs.anchors.dtype)
+    columns = tf.range(tf.shape(pairs.samples)[0])
+
+    def largest(rows: tf.Tensor) -> tf.Tensor:
+        anchors = tf.gather(pairs.anchors, rows)
+        others = (rows + pairs.offset)[:, None] != columns
+        if subset == POSITIVES:
+            classes = tf.gather(pairs.anchor_classes, rows)
+            others &= classes[:, None] == pairs.classes
+        similarities = tf.matmul(anchors, pairs.samples, transpose_b=True)
+        return tf.reduce_max(tf.where(others, similarities, lowest), axis=1)
+
+    maxima = by_row_blocks(largest, pairs.anchors, pairs.anchors.dtype)
+    return tf.where(maxima > lowest, maxima, 0)
 
 
 class _Exponentials:
@@ -52,19 +67,15 @@ class _Exponentials:
         self.outputs = len(subsets)
 
     def values(self, tile: Tile) -> tuple[Tensors, Tensors]:
-        exponentials = tf.exp(tile.similarities)
-        values = tuple(_of(s, tile, exponentials, 0) for s in self.subsets)
+        everyone = tile.exclude(tf.exp(tile.similarities), 0)
+        values = tuple(
+            everyone if subset == ALL else tf.where(tile.same, everyone, 0)
+            for subset in self.subsets
+        )
         return values, values
 
     def slope(self, kept: Tensors, upstream: Tensors) -> tf.Tensor:
         return tf.add_n([k * u for k, u in zip(kept, upstream, strict=True)])
-
-
-def _of(subset: str, tile: Tile, values: tf.Tensor, other: float) -> tf.Tensor:
-    values = tile.exclude(values, other)
-    if subset == ALL:
-        return values
-    return tf.where(tile.same, values, tf.cast(other, values.dtype))
 
 
 def _log(sums: tf.Tensor) -> tf.Tensor:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from supcon_tf.losses.pairs import kept_tiles, visited_tiles
-from supcon_tf.losses.pairs.tiles import PairFunction, Pairs, Tensors, Tile
+from supcon_tf.losses.pairs import recomputed, stored
+from supcon_tf.losses.pairs.tiles import PairFunction, Pairs, Tensors
 
-# Pairs up to which the tiles are kept for the gradient, at most 16 MiB of float32.
+# Pairs up to which values are stored for the gradient, at most 16 MiB of float32.
 # Beyond, they are computed again, which takes less time than memory that large.
-KEPT = 2**22
+STORED = 2**22
 
 
 def row_sums(function: PairFunction, pairs: Pairs) -> Tensors:
@@ -23,7 +23,7 @@ def row_sums(function: PairFunction, pairs: Pairs) -> Tensors:
     @tf.custom_gradient
     def summed(*vectors: tf.Tensor) -> tuple[Tensors, Callable[..., Tensors]]:
         given = pairs._replace(anchors=vectors[0], samples=vectors[-1])
-        way = kept_tiles if _are_few(given) else visited_tiles
+        way = stored if _are_few(given) else recomputed
         sums, gradient = way.row_sums(function, given)
 
         def once(*upstream: tf.Tensor) -> Tensors:
@@ -40,17 +40,6 @@ def row_sums(function: PairFunction, pairs: Pairs) -> Tensors:
     return summed(pairs.anchors, pairs.samples)
 
 
-def row_maxima(
-    similarities: Callable[[Tile], tf.Tensor], pairs: Pairs, lowest: float
-) -> tf.Tensor:
-    """The largest value (A,) of a function (R, C) of a tile, `lowest` or more."""
-    anchors = tf.stop_gradient(pairs.anchors)
-    samples = anchors if pairs.symmetric else tf.stop_gradient(pairs.samples)
-    pairs = pairs._replace(anchors=anchors, samples=samples)
-    way = kept_tiles if _are_few(pairs) else visited_tiles
-    return way.row_maxima(similarities, pairs, lowest)
-
-
 def _are_few(pairs: Pairs) -> bool:
     anchors, samples = pairs.anchors.shape[0], pairs.samples.shape[0]
-    return anchors is not None and samples is not None and anchors * samples <= KEPT
+    return anchors is not None and samples is not None and anchors * samples <= STORED
