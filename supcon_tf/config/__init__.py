@@ -1,7 +1,7 @@
 """All that a run needs to know: options, their sections, and the rules across them."""
 
+from supcon_tf.config.attacks import ATTACKS
 from supcon_tf.config.config import (
-    ATTACKS,
     STAGES,
     AdversaryConfig,
     Config,

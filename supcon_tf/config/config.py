@@ -10,23 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from supcon_tf.config.attacks import ATTACKS
 from supcon_tf.config.options import from_json, option, options_of, validate_options
 from supcon_tf.errors import UserError
 
-ATTACKS = (
-    "fgsm",
-    "pgd",
-    "pgd_cw",
-    "pgd_dlr",
-    "noise",
-    "transfer",
-    "square",
-    "apgd_ce",
-    "apgd_t",
-    "fab_t",
-    "square_5000",
-    "autoattack",
-)
 # Attacks of earlier versions, which a run folder may still name.
 _RETIRED_ATTACKS = ("autoattack_art",)
 STAGES = ("pretrain", "finetune")
