@@ -106,6 +106,17 @@ def test_a_tie_goes_to_the_nearer_class():
     assert list(predicted) == [1, 0]
 
 
+def test_vectors_that_are_not_finite_are_near_to_none():
+    known, labels = unit_vectors(40, 4), np.arange(40) % 4
+    unknown = unit_vectors(20, 4, seed=1)
+    expected = nearest_neighbour_predictions(known, labels, unknown, 5)
+    known = np.concatenate([known, np.full((3, 4), np.nan)])
+    unknown = np.concatenate([unknown, [[np.inf, 0, 0, 0]]])
+    labels = np.concatenate([labels, np.zeros(3, int)])
+    predicted = nearest_neighbour_predictions(known, labels, unknown, 5)
+    np.testing.assert_array_equal(predicted[:-1], expected)
+
+
 def test_margins_are_those_of_a_loop():
     rng = np.random.default_rng(0)
     vectors, labels = rng.normal(size=(20, 6)), rng.integers(0, 4, 20)
