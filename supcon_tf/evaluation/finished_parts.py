@@ -17,6 +17,8 @@ from supcon_tf.runs.files import replacing, write_text
 Arrays = dict[str, np.ndarray]
 # Of the parts' names; parts of other names must not be taken for these.
 VERSION = 2
+# Characters of a part's name that its file has.
+LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class FinishedParts:
         if self.folder is None:
             return _as_arrays(compute())
         self._claim(self.folder)
-        path = self.folder / (re.sub(r"[^\w.@=-]", "+", self.prefix + name) + ".npz")
+        path = self.folder / f"{_file_name(self.prefix + name)}.npz"
         found = _read(path)
         if found is None:
             found = _as_arrays(compute())
@@ -76,6 +78,14 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, to tell whether a model is still the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _file_name(name: str) -> str:
+    """A name that file systems take, however many epsilons it holds."""
+    plain = re.sub(r"[^\w.@=-]", "+", name)
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _as_arrays(values: Mapping[str, Any]) -> Arrays:

@@ -221,7 +221,7 @@ class EvaluationResult:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"it must be JSON: {error}") from error
         if isinstance(values, dict):
             # A file of another schema may be of another form altogether.

@@ -183,6 +183,18 @@ def test_the_measured_vectors_are_those_that_the_heads_use(inputs, splits):
     assert summary.knn_accuracy > 0.2
 
 
+def test_what_is_not_finite_is_no_figure(splits):
+    """A stage that trained no classifier may have diverged unnoticed."""
+    diverged = network(contrastive_input="projection", projection_dim=6)
+    last = diverged.projection.trainable_variables[-1]
+    last.assign(np.full(last.shape, np.nan))
+    train, _ = splits
+    summary, arrays = embedding_quality(diverged, train, splits[1])
+    assert np.isnan(arrays["embeddings"]).all()
+    assert summary.intra_class_cosine is summary.inter_class_cosine is None
+    assert summary.knn_accuracy is not None
+
+
 def test_an_untrained_classifier_has_no_margins(splits):
     untrained = network()
     summary, arrays = embedding_quality(untrained, *splits, classifier_trained=False)

@@ -60,6 +60,15 @@ def test_a_damaged_part_is_computed_again(tmp_path, size):
     assert int(again.part("fgsm/0", lambda: {"survived": 5})["survived"]) == 5
 
 
+def test_names_of_any_length_have_files_of_their_own(tmp_path):
+    """FGSM's hold every epsilon, of which there may be a hundred."""
+    parts = FinishedParts(tmp_path / "parts", SUBJECT)
+    names = ["+".join(f"fgsm@{e}" for e in range(n)) for n in (1, 10, 30, 31, 1000)]
+    for value, name in enumerate(names):
+        parts.part(name, lambda value=value: {"x": value})
+    assert [int(parts.part(name, never)["x"]) for name in names] == [0, 1, 2, 3, 4]
+
+
 def test_discarded_parts_leave_nothing(tmp_path):
     with_a_part(tmp_path / "parts").discard()
     assert list(tmp_path.iterdir()) == []
