@@ -88,8 +88,9 @@ def train_together(
 
 def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
     """The attacks and the report, unless they are there."""
-    from supcon_tf.evaluation.results import finished_result
-    from supcon_tf.evaluation.run import chosen_split, evaluate_run
+    from supcon_tf.evaluation.finished_result import finished_result
+    from supcon_tf.evaluation.preparation import chosen_split
+    from supcon_tf.evaluation.run import evaluate_run
     from supcon_tf.results.accuracy import accuracy_table
     from supcon_tf.results.markdown import markdown_table
 
@@ -110,14 +111,9 @@ def refuse_data(folder: RunFolder, config: Config, data: "ImageData") -> None:
 
 def refuse_evaluation(folder: RunFolder, config: Config, data: "ImageData") -> None:
     """What the evaluation would refuse is better refused before hours of training."""
-    from supcon_tf.evaluation.coverage import refuse_to_shrink
-    from supcon_tf.evaluation.results import finished_result
-    from supcon_tf.evaluation.run import chosen_split, transfer_source
+    from supcon_tf.evaluation.run import check_evaluation
 
-    split = chosen_split(data, config)
-    transfer_source(config.evaluation, data)
-    if not finished_result(folder, config, data, len(split)):
-        refuse_to_shrink(folder, config.evaluation, len(split))
+    check_evaluation(folder, config, data)
 
 
 def parse_flags(argv: list[str]) -> tuple[Config, str]:

@@ -106,7 +106,7 @@ def _subject(attack: str, run_dir: str, data_dir: str, count: int) -> Subject:
 
 def _ours(attack: str, subject: Subject) -> Accuracies:
     from supcon_tf.attacks import FGSM, PGD, Target
-    from supcon_tf.evaluation.model import for_attacks
+    from supcon_tf.evaluation.attacked_model import for_attacks
 
     folded = for_attacks(subject.model)
     images, labels = subject.images, subject.labels

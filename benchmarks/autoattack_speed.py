@@ -30,7 +30,7 @@ def rows() -> list[Row]:
     import numpy as np
 
     from supcon_tf.attacks import AutoAttack, Target
-    from supcon_tf.evaluation.model import for_attacks
+    from supcon_tf.evaluation.attacked_model import for_attacks
 
     torch.set_num_threads(os.cpu_count() or 1)
     model, images, labels = _robust_model()

@@ -22,6 +22,7 @@ from supcon_tf.compare.runs import CLEAN, Column, read_runs
 from supcon_tf.config import FINAL, Config
 from supcon_tf.config.options import option, validate_options
 from supcon_tf.errors import UserError
+from supcon_tf.results.typed_json import Json
 from supcon_tf.runs.files import write_text
 from supcon_tf.runs.run_folder import RunFolder
 
@@ -138,7 +139,7 @@ def _curves(row: Row) -> "Curves":
     return Curves(row.mean(CLEAN), tuple(points))
 
 
-def _record(rows: Sequence[Row], stage: str) -> dict[str, Any]:
+def _record(rows: Sequence[Row], stage: str) -> dict[str, Json]:
     """What comparison.json holds."""
     columns = columns_of(run for row in rows for run in row.runs)
     return {
@@ -160,15 +161,17 @@ def _record(rows: Sequence[Row], stage: str) -> dict[str, Any]:
     }
 
 
-def _figure(row: Row, column: Column) -> dict[str, Any]:
-    in_attack = {
-        "attack": column.attack,
-        "norm": column.norm,
-        "strength": column.strength,
-    }
+def _figure(row: Row, column: Column) -> dict[str, Json]:
+    of_attack: dict[str, Json] = {}
+    if column.attack:
+        of_attack = {
+            "attack": column.attack,
+            "norm": column.norm,
+            "strength": column.strength,
+        }
     return {
         "name": column.key,
-        **(in_attack if column.attack else {}),
+        **of_attack,
         "mean": row.mean(column),
         "standard_deviation": row.deviation(column),
         "values": row.values(column),

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING
 
 from supcon_tf.config import ATTACKS, Config
 from supcon_tf.errors import UserError
-from supcon_tf.results.record import (
-    EvaluationResult,
-    ModelResult,
-    read_result,
-    strength_text,
-)
+from supcon_tf.results.record import EvaluationResult, ModelResult, read_result
+from supcon_tf.results.strength import strength_text
 from supcon_tf.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:

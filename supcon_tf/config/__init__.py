@@ -1,9 +1,9 @@
 """All that a run needs to know: options, their sections, and the rules across them."""
 
+from supcon_tf.config.attacks import ATTACKS
 from supcon_tf.config.config import FINAL, Config
 from supcon_tf.config.data import DataConfig
 from supcon_tf.config.evaluation import (
-    ATTACKS,
     EvaluationConfig,
     without_retired_attacks,
 )

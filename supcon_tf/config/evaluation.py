@@ -3,22 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from supcon_tf.config.attacks import ATTACKS
 from supcon_tf.config.options import Section, option
 
-ATTACKS = (
-    "fgsm",
-    "pgd",
-    "pgd_cw",
-    "pgd_dlr",
-    "noise",
-    "transfer",
-    "square",
-    "apgd_ce",
-    "apgd_t",
-    "fab_t",
-    "square_5000",
-    "autoattack",
-)
 # Attacks of earlier versions, which a run folder may still name.
 _RETIRED_ATTACKS = ("autoattack_art",)
 

@@ -4,7 +4,6 @@ import sys
 
 from supcon_tf.commands.flags import run_command
 from supcon_tf.evaluation.command import Request, parse_request
-from supcon_tf.evaluation.coverage import refuse_to_shrink
 from supcon_tf.runs.folder_lock import sole_use
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.runtime.environment import prepare_environment
@@ -23,7 +22,8 @@ def run(request: Request, destination: RunFolder) -> None:
     # TensorFlow takes seconds to load: a wrong flag should not have to wait for it.
     prepare_environment()
     from supcon_tf.data import load
-    from supcon_tf.evaluation.run import chosen_split, evaluate_file, evaluate_run
+    from supcon_tf.evaluation.preparation import chosen_split
+    from supcon_tf.evaluation.run import evaluate_file, evaluate_run
     from supcon_tf.results.accuracy import accuracy_table
     from supcon_tf.results.markdown import markdown_table
     from supcon_tf.training.setup import prepare_process
@@ -38,8 +38,6 @@ def run(request: Request, destination: RunFolder) -> None:
         print(f"note: {note}")
     if request.is_run:
         folder.check_data(data.fingerprint)
-        if request.output is None:
-            refuse_to_shrink(folder, config.evaluation, len(split))
         result = evaluate_run(folder, config, data, destination)
     else:
         result = evaluate_file(request.subject, config, data, destination)

@@ -22,7 +22,7 @@ from supcon_tf.commands.flags import (
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
 from supcon_tf.config.options import options_of
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.coverage import refuse_to_shrink
+from supcon_tf.evaluation.completeness import refuse_to_shrink
 from supcon_tf.runs.run_folder import RunFolder
 
 USAGE = """

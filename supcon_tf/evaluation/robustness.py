@@ -1,37 +1,22 @@
 """Accuracy under attack: every attack at every epsilon, image by image."""
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
-from supcon_tf.attacks import (
-    APGD,
-    FAB,
-    FGSM,
-    PGD,
-    AutoAttack,
-    RandomNoise,
-    Square,
-    Target,
-    Transfer,
-)
+from supcon_tf.attacks import Target
 from supcon_tf.attacks.attack import Attack
-from supcon_tf.config import ATTACKS, EvaluationConfig
-from supcon_tf.data import Split
-from supcon_tf.errors import UserError
-from supcon_tf.evaluation.batches import in_batches
-from supcon_tf.evaluation.parts import Journal
+from supcon_tf.evaluation.attack_factory import pixel_units
+from supcon_tf.evaluation.batches import CHUNK, chunks, logits_of
+from supcon_tf.evaluation.session import EvaluationSession
 from supcon_tf.results.intervals import wilson_interval
-from supcon_tf.results.record import AttackRow, CumulativeStep, outcome_name
+from supcon_tf.results.record import AttackRow, CumulativeStep
+from supcon_tf.results.strength import outcome_name
 
-# Images that are held as float32 at a time, and lost at most when a run is stopped.
-CHUNK = 1024
 # Of an attack with thousands of passes an image, as few as still fill the batches.
 _FEWEST, _COSTLY = 256, 1000
 
@@ -53,165 +38,46 @@ class Robustness:
 
 
 def measure_robustness(
-    model: keras.Model | Target,
-    split: Split,
-    config: EvaluationConfig,
-    seed: int = 0,
-    source: keras.Model | Target | None = None,
-    title: str = "attacks",
-    journal: Journal | None = None,
+    target: Target, session: EvaluationSession, title: str = "attacks"
 ) -> Robustness:
     """Attacks a model at every epsilon, each time from all images it gets right.
 
     Nothing is carried from one epsilon to another.
 
     Args:
-        model: maps [0,1] images to logits; a target that others use is compiled once.
-        split: images and labels.
-        config: attacks, epsilons and their parameters.
-        seed: of random starts and searches.
-        source: the model that makes the images of the transfer attack.
+        target: the model.
+        session: images, attacks, epsilons and their parameters.
         title: of the progress bar.
-        journal: where finished parts are kept and found again.
     """
-    journal = journal or Journal()
-    target = target_of(model, split)
-    if source is not None:
-        source = target_of(source, split)
-    clean = journal.part(
+    split, config = session.split, session.config
+    clean = session.parts.part(
         "clean", lambda: {"predicted": logits_of(target, split).argmax(axis=1)}
     )
     result = Robustness(outcomes={"clean": clean["predicted"] == split.labels})
     correct = np.flatnonzero(result.outcomes["clean"])
     made = {
-        name: [make_attack(name, e, config, seed, source) for e in config.epsilons]
+        name: {strength: session.attack(name, strength) for strength in config.epsilons}
         for name in config.attacks
     }
     # In passes: an image of one attack takes thousands of them, of another a few.
-    passes = sum(one.cost(target.classes) for of in made.values() for one in of)
-    total = passes * len(correct)
+    passes = sum(a.cost(target.classes) for one in made.values() for a in one.values())
     with tqdm(
-        total=total, desc=title, unit="pass", unit_scale=True, disable=None
+        total=passes * len(correct),
+        desc=title,
+        unit="pass",
+        unit_scale=True,
+        disable=None,
     ) as bar:
+        measurement = _Measurement(session, target, correct, bar)
         for name, attacks in made.items():
-            for epsilon, attack, left in _left_by(
-                name, attacks, config, target, split, correct, bar, journal
-            ):
+            for strength, left in measurement.left_by(name, attacks):
                 outcome = np.zeros(len(split), bool)
                 outcome[left.rows] = True
-                row = _row(name, epsilon, outcome, config, attack, left, target)
-                result.rows.append(row)
-                result.outcomes[outcome_name(name, epsilon)] = outcome
+                result.rows.append(
+                    _row(name, strength, attacks[strength], outcome, left, target)
+                )
+                result.outcomes[outcome_name(name, strength)] = outcome
     return result
-
-
-def make_attack(
-    name: str,
-    epsilon: float,
-    config: EvaluationConfig,
-    seed: int = 0,
-    source: keras.Model | Target | None = None,
-) -> Any:
-    """The attack that a name on the command line stands for.
-
-    Args:
-        name: one of `supcon_tf.config.ATTACKS`.
-        epsilon: as on the command line: in 1/255 for linf, in pixel units for l2.
-        config: norm, steps and restarts.
-        seed: of its random numbers.
-        source: the model that the transfer attack is made on.
-
-    Raises:
-        UserError: if there is no such attack, or it can't be made so.
-    """
-    radius = pixel_units(epsilon, config.norm)
-    norm = config.norm
-    losses = {"pgd": "ce", "pgd_cw": "cw", "pgd_dlr": "dlr"}
-    if name == "fgsm":
-        return FGSM(epsilon=radius, norm=norm)
-    if name in losses:
-        return PGD(
-            epsilon=radius,
-            steps=config.pgd_steps,
-            restarts=config.pgd_restarts,
-            norm=norm,
-            loss=losses[name],
-            seed=seed,
-        )
-    if name == "noise":
-        return RandomNoise(epsilon=radius, norm=norm, seed=seed)
-    if name == "transfer":
-        if source is None:
-            raise UserError("it needs a source model. Received: source=None")
-        made_on_source = PGD(
-            epsilon=radius,
-            steps=config.pgd_steps,
-            norm=norm,
-            seed=seed,
-            early_stop=False,
-        )
-        return Transfer(made_on_source, source)
-    if name == "square":
-        return Square(epsilon=radius, norm=norm, seed=seed)
-    ball: dict[str, Any] = {"epsilon": radius, "norm": norm, "seed": seed}
-    standard: dict[str, Callable[[], Attack]] = {
-        "apgd_ce": lambda: APGD(loss="ce", **ball),
-        "apgd_t": lambda: APGD(loss="dlr_targeted", **ball),
-        "fab_t": lambda: FAB(**ball),
-        "square_5000": lambda: Square(queries=5000, schedule="raw", **ball),
-        "autoattack": lambda: AutoAttack(**ball),
-    }
-    if name not in standard:
-        raise UserError(f"it must be one of {', '.join(ATTACKS)}. Received: {name!r}")
-    return standard[name]()
-
-
-def refuse_impossible_attacks(
-    config: EvaluationConfig,
-    seed: int = 0,
-    source: keras.Model | None = None,
-    classes: int | None = None,
-) -> None:
-    """Makes every attack once, so that none is refused after the others have run.
-
-    Raises:
-        UserError: naming the attack and what is wrong with it, such as that it needs
-            more than this number of classes.
-    """
-    for name in config.attacks:
-        for epsilon in config.epsilons:
-            try:
-                attack = make_attack(name, epsilon, config, seed, source)
-                if classes is not None:
-                    attack.objective.check_classes(classes)
-            except UserError as error:
-                raise UserError(f"--attacks={name}: {error}") from error
-
-
-def target_of(model: keras.Model | Target, split: Split) -> Target:
-    """The model as attacks take it, tried on a few images of the split."""
-    if isinstance(model, Target):
-        return model
-    return Target(model, split.images[:4].astype(np.float32) / 255)
-
-
-def pixel_units(epsilon: float, norm: str) -> float:
-    """An epsilon of the command line in [0,1] pixel units."""
-    return epsilon / 255 if norm == "linf" else epsilon
-
-
-def logits_of(target: Target, split: Split) -> np.ndarray:
-    """(N, classes) logits, batch by batch."""
-    return in_batches(lambda images: {"logits": target.logits(images)}, split)["logits"]
-
-
-def chunks(
-    split: Split, rows: np.ndarray, size: int = CHUNK
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Float32 images in [0,1], labels and row numbers, a bounded number at a time."""
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        yield split.images[part].astype(np.float32) / 255, split.labels[part], part
 
 
 @dataclass
@@ -227,90 +93,102 @@ class _Left:
     after: dict[str, int] = field(default_factory=dict)
 
 
-def _left_by(
-    name: str,
-    attacks: Sequence[Attack],
-    config: EvaluationConfig,
-    target: Target,
-    split: Split,
-    correct: np.ndarray,
-    bar: tqdm,
-    journal: Journal,
-) -> Iterator[tuple[float, Attack, _Left]]:
-    """For each epsilon its attack, and what that leaves of `correct`."""
-    together = attacks[0].shares_epsilons
-    groups = [attacks] if together else [[one] for one in attacks]
-    epsilons = iter(config.epsilons)
-    for group in groups:
-        named = list(itertools.islice(epsilons, len(group)))
-        part = "+".join(outcome_name(name, epsilon) for epsilon in named)
-        left = [_Left(correct) for _ in group]
-        for stage in group[0].stages():
-            at_stage = [attack.stages()[stage] for attack in group]
+@dataclass
+class _Measurement:
+    """The attacks on one model.
+
+    Args:
+        session: of the evaluation.
+        target: the model.
+        correct: (N,) rows of the images that it gets right.
+        bar: shows progress, in passes.
+    """
+
+    session: EvaluationSession
+    target: Target
+    correct: np.ndarray
+    bar: tqdm
+
+    def left_by(
+        self, name: str, attacks: dict[float, Attack]
+    ) -> Iterator[tuple[float, _Left]]:
+        """For each strength of an attack, what it leaves of the correct images."""
+        together = next(iter(attacks.values())).shares_epsilons
+        strengths = list(attacks)
+        groups = [strengths] if together else [[one] for one in strengths]
+        for group in groups:
+            left = self._left_by_group(name, {one: attacks[one] for one in group})
+            yield from zip(group, left, strict=True)
+
+    def _left_by_group(self, name: str, group: dict[float, Attack]) -> list[_Left]:
+        """The same for strengths that are attacked with together."""
+        part = "+".join(outcome_name(name, strength) for strength in group)
+        left = [_Left(self.correct) for _ in group]
+        attacks = list(group.values())
+        for stage in attacks[0].stages():
+            at_stage = [attack.stages()[stage] for attack in attacks]
             # Attacks that share epsilons have one stage, so they start from the same.
             among = left[0].rows
-            survived, seconds = _in_parts(
-                at_stage,
-                part + (stage and f"/{stage}"),
-                target,
-                split,
-                among,
-                bar,
-                journal,
-            )
-            cost = sum(attack.cost(target.classes) for attack in at_stage)
-            bar.total -= cost * (len(correct) - len(among))
+            part_of_stage = part + (stage and f"/{stage}")
+            survived, seconds = self._survivors(at_stage, part_of_stage, among)
+            cost = sum(attack.cost(self.target.classes) for attack in at_stage)
+            self.bar.total -= cost * (len(self.correct) - len(among))
             for one, row in zip(left, survived, strict=True):
                 one.rows = among[row]
                 one.seconds += seconds / len(group)
                 if stage:
                     one.after[stage] = len(one.rows)
-        yield from zip(named, group, left, strict=True)
+        return left
 
+    def _survivors(
+        self, attacks: Sequence[Attack], name: str, among: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Who of `among` survives (attacks, N), and the seconds, now or before.
 
-def _in_parts(
-    attacks: Sequence[Attack],
-    name: str,
-    target: Target,
-    split: Split,
-    among: np.ndarray,
-    bar: tqdm,
-    journal: Journal,
-) -> tuple[np.ndarray, float]:
-    """Who of `among` survives (attacks, N), and the seconds, now or before.
-
-    The attacks are one at several strengths. Each part is kept once it is finished.
-    """
-    radii = [attack.epsilon for attack in attacks]
-    cost = attacks[0].cost(target.classes)
-    size = CHUNK if cost < _COSTLY else _FEWEST
-    parts, seconds = [np.zeros((len(radii), 0), bool)], 0.0
-    for number, (images, labels, rows) in enumerate(chunks(split, among, size)):
-
-        def survivors(
-            images: np.ndarray = images,
-            labels: np.ndarray = labels,
-            rows: np.ndarray = rows,
-        ) -> dict[str, Any]:
-            start = time.perf_counter()
-            survived = attacks[0].survivors_at(
-                target, images, labels, radii, indices=rows, known_right=True
+        The attacks are one at several strengths. Each part is kept once it is finished.
+        """
+        cost = attacks[0].cost(self.target.classes)
+        size = CHUNK if cost < _COSTLY else _FEWEST
+        parts, seconds = [np.zeros((len(attacks), 0), bool)], 0.0
+        for number, chunk in enumerate(chunks(self.session.split, among, size)):
+            part = self.session.parts.part(
+                f"{name}/{number}", _Chunk(self.target, attacks, *chunk).attacked
             )
-            return {"survived": survived, "seconds": time.perf_counter() - start}
+            parts.append(part["survived"])
+            seconds += float(part["seconds"])
+            self.bar.update(cost * part["survived"].size)
+        return np.concatenate(parts, axis=1), seconds
 
-        part = journal.part(f"{name}/{number}", survivors)
-        parts.append(part["survived"])
-        seconds += float(part["seconds"])
-        bar.update(cost * part["survived"].size)
-    return np.concatenate(parts, axis=1), seconds
+
+@dataclass
+class _Chunk:
+    """Images that are attacked at a time: float32 (N, H, W, C), and who they are."""
+
+    target: Target
+    attacks: Sequence[Attack]
+    images: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+
+    def attacked(self) -> dict[str, Any]:
+        """Who survives (attacks, N), and the seconds that it took."""
+        start = time.perf_counter()
+        survived = self.attacks[0].survivors_at(
+            self.target,
+            self.images,
+            self.labels,
+            [attack.epsilon for attack in self.attacks],
+            indices=self.rows,
+            known_right=True,
+        )
+        return {"survived": survived, "seconds": time.perf_counter() - start}
 
 
 def _row(
     name: str,
-    epsilon: float,
-    outcome: np.ndarray,
-    config: EvaluationConfig,
+    strength: float,
     attack: Attack,
+    outcome: np.ndarray,
     left: _Left,
     target: Target,
 ) -> AttackRow:
@@ -320,9 +198,9 @@ def _row(
     )
     return AttackRow(
         name=name,
-        norm=config.norm,
-        epsilon=pixel_units(epsilon, config.norm),
-        epsilon_255=epsilon if config.norm == "linf" else None,
+        norm=attack.norm,
+        epsilon=pixel_units(strength, attack.norm),
+        epsilon_255=strength if attack.norm == "linf" else None,
         accuracy=float(outcome.mean()),
         interval_95=wilson_interval(int(outcome.sum()), len(outcome)),
         num_examples=len(outcome),

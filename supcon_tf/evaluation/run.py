@@ -1,26 +1,26 @@
 """The evaluation of a run, stage by stage, and of a model that no run here made."""
 
-import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-import keras
-
-from supcon_tf.config import Config, EvaluationConfig
-from supcon_tf.data import ImageData, Split
-from supcon_tf.data.splits import balanced_sample
+from supcon_tf.config import Config
+from supcon_tf.data import ImageData
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation.attacked_model import for_attacks
 from supcon_tf.evaluation.compatibility import check_fits
-from supcon_tf.evaluation.model import evaluate, for_attacks
-from supcon_tf.evaluation.parts import Journal, file_digest
-from supcon_tf.evaluation.report.report import (
+from supcon_tf.evaluation.completeness import refuse_to_shrink
+from supcon_tf.evaluation.findings import Findings, ModelFile
+from supcon_tf.evaluation.finished_result import finished_result
+from supcon_tf.evaluation.model_evaluation import Asked, evaluate_model
+from supcon_tf.evaluation.output import write_evaluation
+from supcon_tf.evaluation.preparation import keeping_parts, open_session
+from supcon_tf.evaluation.report.introduction import (
     data_line,
     file_introduction,
     run_introduction,
 )
-from supcon_tf.evaluation.results import result_of, versions, write_evaluation
-from supcon_tf.evaluation.robustness import refuse_impossible_attacks
+from supcon_tf.evaluation.session import EvaluationSession
 from supcon_tf.models import load_model
 from supcon_tf.results.intervals import wilson_interval
 from supcon_tf.results.markdown import plain
@@ -50,68 +50,46 @@ def evaluate_run(
             evaluation that lies in the run folder.
 
     Returns:
-        The record.
+        The record of the evaluation.
 
     Raises:
-        UserError: if no stage is finished, or the split to attack is empty.
+        UserError: if no stage is finished, the split to attack is empty, or the run
+            folder holds an evaluation that this one must not replace.
     """
     destination = destination or folder
-    split = chosen_split(data, config)
-    source = transfer_source(config.evaluation, data)
-    refuse_impossible_attacks(config.evaluation, config.seed, source, data.num_classes)
-    found = {}
-    paths = finished_stages(folder, config)
-    journal = _journal(destination, config, data, paths)
-    for stage, path in paths.items():
-        model = load_model(path)
-        check_fits(model, data, str(path))
-        model = for_attacks(model, split)
-        found[stage] = evaluate(
-            model,
-            split,
-            config.evaluation,
-            seed=config.seed,
-            train=data.train,
-            source=source,
-            classifier_trained=config.classifier_trained(stage),
-            with_checks=stage == "final",
-            deterministic=config.deterministic,
-            title=f"evaluate {stage}",
-            stage=stage,
-            journal=journal.within(stage),
-        )
-    result = result_of(config, data, split, found, paths)
+    within_run = destination.path == folder.path
+    session = open_session(config, data)
+    if within_run:
+        refuse_to_shrink(folder, config.evaluation, len(session.split))
+    files = _files_of_run(folder, config)
+    session = keeping_parts(session, destination, config, data, files)
+    findings = evaluate_models(files, session, config, data)
+    result = findings.result()
     history = history_of(folder, config)
     recipe = "[flags.txt](flags.txt), usable again as a flagfile"
-    if destination.path != folder.path:
+    if not within_run:
         recipe = f"those of the run in {plain(str(folder.path))}"
+    part = plain(part_in_training(folder, config, data))
     figures = write_evaluation(
         destination,
-        config,
-        data,
-        split,
+        findings,
         result,
-        found,
-        model,
-        run_introduction(
-            config, history, result, plain(part_in_training(folder, config, data))
-        ),
+        run_introduction(config, history, result, part),
         [
             data_line(data),
             *map(plain, data.notes),
             *history_lines(history),
             f"flags of training: {recipe}",
         ],
-        {name: config.stage(stage) for name, stage in config.models().items()},
     )
-    if destination.path == folder.path:
-        log_images(folder.tensorboard, {path.stem: path for path in figures.values()})
+    if within_run:
+        log_images(folder.tensorboard, {path.stem: path for path in figures})
         log_hparams(folder.tensorboard, config, result)
     else:
         # So that it can be compared as a run can.
         write_text(destination.config_file, config.to_json())
         write_text(destination.data_file, data.fingerprint.to_json())
-    journal.discard()
+    session.parts.discard()
     return result
 
 
@@ -127,48 +105,28 @@ def evaluate_file(
         destination: folder of the results.
 
     Returns:
-        The record, under the stage "final".
+        The record of the evaluation, its only model under the stage "final".
 
     Raises:
         UserError: if the model can't be loaded or does not fit the data.
         ProbabilityOutputError: if its output is a probability.
     """
-    split = chosen_split(data, config)
-    source = transfer_source(config.evaluation, data)
-    refuse_impossible_attacks(config.evaluation, config.seed, source, data.num_classes)
-    model = load_model(path)
-    check_fits(model, data, f"--model={path}")
-    model = for_attacks(model, split)
-    journal = _journal(destination, config, data, {"final": path})
-    found = {
-        "final": evaluate(
-            model,
-            split,
-            config.evaluation,
-            seed=config.seed,
-            train=data.train,
-            source=source,
-            title=f"evaluate {path.name}",
-            journal=journal,
-        )
-    }
-    result = result_of(config, data, split, found, {"final": path})
+    file = ModelFile(path, f"--model={path}", "final", f"evaluate {path.name}")
+    session = open_session(config, data)
+    session = keeping_parts(session, destination, config, data, [file])
+    findings = evaluate_models([file], session, config, data)
+    result = findings.result()
     write_evaluation(
         destination,
-        config,
-        data,
-        split,
+        findings,
         result,
-        found,
-        model,
-        file_introduction(path, model, result),
+        file_introduction(path, findings.num_parameters, result),
         [data_line(data), *map(plain, data.notes), f"model: {plain(str(path))}"],
-        {},
     )
     write_text(destination.data_file, data.fingerprint.to_json())
-    journal.discard()
-    correct = int(found["final"].outcomes["clean"].sum())
-    if wilson_interval(correct, len(split))[0] <= 1 / data.num_classes:
+    session.parts.discard()
+    clean = findings.final.outcomes["clean"]
+    if wilson_interval(int(clean.sum()), len(clean))[0] <= 1 / data.num_classes:
         print(
             "warning: without an attack the model is no better than chance; it should "
             f"take pixels in [0, 1] and number its classes as {data.name} does",
@@ -177,23 +135,54 @@ def evaluate_file(
     return result
 
 
-def _journal(
-    destination: RunFolder, config: Config, data: ImageData, models: Mapping[str, Path]
-) -> Journal:
-    """What an evaluation of these models, on this data, has finished before."""
-    files = dict(models)
-    if config.evaluation.transfer_from:
-        files["source"] = RunFolder(config.evaluation.transfer_from).model_file
-    subject = {
-        "evaluation": dataclasses.asdict(config.evaluation),
-        "data": data.fingerprint.digest,
-        "split_seed": config.data.split_seed,
-        "seed": config.seed,
-        "deterministic": config.deterministic,
-        "models": {name: file_digest(path) for name, path in files.items()},
-        "versions": versions(),
-    }
-    return Journal(destination.evaluation_parts, subject)
+def evaluate_models(
+    files: Sequence[ModelFile],
+    session: EvaluationSession,
+    config: Config,
+    data: ImageData,
+) -> Findings:
+    """Evaluates models one after the other, each loaded only then.
+
+    Checks and pictures are those of the last, the final one.
+
+    Raises:
+        UserError: if one can't be loaded or does not fit the data.
+        ProbabilityOutputError: if its output is a probability.
+    """
+    evaluations = []
+    for file in files:
+        final = file is files[-1]
+        model = load_model(file.path)
+        check_fits(model, data, file.origin)
+        model = for_attacks(model, session.split)
+        asked = Asked(
+            file.stage,
+            file.title,
+            classifier_trained=file.classifier_trained,
+            with_checks=final,
+            with_examples=final,
+        )
+        found = evaluate_model(model, session.within(file.stage), asked)
+        evaluations.append(found)
+    return Findings(
+        config,
+        data,
+        session.split,
+        tuple(files),
+        tuple(evaluations),
+        model.count_params(),
+    )
+
+
+def check_evaluation(folder: RunFolder, config: Config, data: ImageData) -> None:
+    """What the evaluation would refuse is better refused before hours of training.
+
+    Raises:
+        UserError: if there is something.
+    """
+    session = open_session(config, data)
+    if not finished_result(folder, config, data, len(session.split)):
+        refuse_to_shrink(folder, config.evaluation, len(session.split))
 
 
 def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
@@ -210,35 +199,16 @@ def finished_stages(folder: RunFolder, config: Config) -> dict[str, Path]:
     return {name: folder.model(name) for name in config.models()}
 
 
-def chosen_split(data: ImageData, config: Config) -> Split:
-    """The images that `--split` and `--limit` choose."""
-    settings = config.evaluation
-    split = data.test if settings.split == "test" else data.validation
-    if split is None:
-        raise UserError(
-            "--split=validation needs --validation_share above 0. "
-            f"Received: {config.data.validation_share:g}"
+def _files_of_run(folder: RunFolder, config: Config) -> list[ModelFile]:
+    trained_by = config.models()
+    return [
+        ModelFile(
+            path,
+            str(path),
+            name,
+            f"evaluate {name}",
+            config.classifier_trained(name),
+            config.stage(trained_by[name]),
         )
-    if settings.limit and settings.limit < len(split):
-        rows = balanced_sample(split.labels, settings.limit, config.data.split_seed)
-        split = Split(split.images[rows], split.labels[rows])
-    return split
-
-
-def transfer_source(settings: EvaluationConfig, data: ImageData) -> keras.Model | None:
-    """The model of `--transfer_from`, as it is attacked.
-
-    Raises:
-        UserError: if there is none, or it does not fit the data.
-    """
-    if not settings.transfer_from:
-        return None
-    path = RunFolder(settings.transfer_from).model_file
-    if not path.is_file():
-        raise UserError(
-            "--transfer_from must be a run folder with a finished model.keras. "
-            f"Received: {settings.transfer_from}"
-        )
-    model = load_model(path)
-    check_fits(model, data, f"--transfer_from={settings.transfer_from}")
-    return for_attacks(model, data.test)
+        for name, path in finished_stages(folder, config).items()
+    ]

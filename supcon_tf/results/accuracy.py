@@ -1,12 +1,7 @@
 """The accuracies of robustness.json, in a table and in words."""
 
-from supcon_tf.results.record import (
-    AttackRow,
-    EvaluationResult,
-    ModelResult,
-    WorstRow,
-    strength_text,
-)
+from supcon_tf.results.record import AttackRow, EvaluationResult, ModelResult, WorstRow
+from supcon_tf.results.strength import strength_text
 
 # The strengths that the field compares at, as on the command line.
 CUSTOMARY = {"linf": 8.0, "l2": 0.5}

@@ -10,49 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supcon_tf.config import EvaluationConfig, without_retired_attacks
-from supcon_tf.config.options import from_json, plain_number
+from supcon_tf.config.options import from_json
 from supcon_tf.errors import UserError
+from supcon_tf.results.strength import Measured
 from supcon_tf.results.typed_json import Json, left_out_if_none, plain_json, read_as
 
 # The second adds which model was attacked.
 SCHEMAS = (1, 2)
-
-
-def strength_text(strength: float, norm: str) -> str:
-    """An epsilon of the command line with its unit."""
-    return plain_number(strength) + ("/255" if norm == "linf" else " L2")
-
-
-def outcome_name(attack: str, strength: float) -> str:
-    """The name of an attack's outcomes, with every digit of its epsilon."""
-    return f"{attack}@{plain_number(strength)}"
-
-
-class _Measured:
-    """An accuracy under attack, and how sure it is."""
-
-    norm: str
-    epsilon: float
-    epsilon_255: float | None
-    accuracy: float
-    interval_95: tuple[float, float]
-
-    @property
-    def strength(self) -> float:
-        """The epsilon as on the command line: in 1/255 for linf, in pixels for l2."""
-        return self.epsilon if self.epsilon_255 is None else self.epsilon_255
-
-    @property
-    def strength_text(self) -> str:
-        """The same with its unit, for people."""
-        return strength_text(self.strength, self.norm)
-
-    @property
-    def farthest_bound(self) -> float:
-        """From the accuracy to the further bound of its interval, which near 0 and 1
-        is far from half of its width."""
-        low, high = self.interval_95
-        return max(high - self.accuracy, self.accuracy - low)
 
 
 @dataclass(frozen=True)
@@ -64,7 +28,7 @@ class CumulativeStep:
 
 
 @dataclass(frozen=True)
-class AttackRow(_Measured):
+class AttackRow(Measured):
     """The accuracy of a model under one attack.
 
     Args:
@@ -101,7 +65,7 @@ class AttackRow(_Measured):
 
 
 @dataclass(frozen=True)
-class WorstRow(_Measured):
+class WorstRow(Measured):
     """The accuracy of a model under all attacks of a strength together."""
 
     norm: str
@@ -257,7 +221,7 @@ class EvaluationResult:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"it must be JSON: {error}") from error
         if isinstance(values, dict):
             # A file of another schema may be of another form altogether.

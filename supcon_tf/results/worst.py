@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from supcon_tf.results.intervals import wilson_interval
-from supcon_tf.results.record import AttackRow, WorstRow, outcome_name
+from supcon_tf.results.record import AttackRow, WorstRow
+from supcon_tf.results.strength import outcome_name
 
 
 def worst_cases(

@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 from records import attack_row, evaluation_result, model_result
 
+import supcon_tf.attacks
 from supcon_tf.attacks import APGD, FAB, AutoAttack, Square
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation import robustness as robustness_module
-from supcon_tf.evaluation.coverage import refuse_to_shrink
-from supcon_tf.evaluation.parts import Journal
-from supcon_tf.evaluation.report.autoattack import autoattack_section
-from supcon_tf.evaluation.robustness import measure_robustness
+from supcon_tf.evaluation.completeness import refuse_to_shrink
+from supcon_tf.evaluation.finished_parts import FinishedParts
+from supcon_tf.evaluation.report.autoattack import autoattack
+from supcon_tf.evaluation.report.content import Content
 from supcon_tf.results.record import CumulativeStep
 from supcon_tf.runs.run_folder import RunFolder
+
+from .sessions import measured_on
 
 CONFIG = EvaluationConfig(attacks=("fgsm", "autoattack"), epsilons=(8.0, 24.0))
 MEMBERS = ("apgd_ce", "apgd_t", "fab_t", "square")
@@ -38,7 +41,7 @@ def split(test_digits):
 
 @pytest.fixture
 def shortened(monkeypatch):
-    monkeypatch.setattr(robustness_module, "AutoAttack", short)
+    monkeypatch.setattr(supcon_tf.attacks, "AutoAttack", short)
 
 
 class Bar:
@@ -67,7 +70,7 @@ def test_its_figures_are_those_of_one_attack_after_the_other(
     monkeypatch.setattr(robustness_module, "tqdm", Bar)
     monkeypatch.setattr(robustness_module, "_COSTLY", 1)
     monkeypatch.setattr(robustness_module, "_FEWEST", 16)
-    measured = measure_robustness(honest, split, CONFIG)
+    measured = measured_on(honest, split, CONFIG)
     images = split.images.astype(np.float32) / 255
     by_hand = short(epsilon=24 / 255).survivors(honest, images, split.labels)
     np.testing.assert_array_equal(measured.outcomes["autoattack@24"], by_hand)
@@ -88,7 +91,8 @@ def test_its_figures_are_those_of_one_attack_after_the_other(
 def test_a_stopped_one_goes_on_after_its_last_part(
     honest, split, shortened, monkeypatch, tmp_path
 ):
-    whole = measure_robustness(honest, split, CONFIG)
+    parts = FinishedParts(tmp_path / "parts", {})
+    whole = measured_on(honest, split, CONFIG)
     run = FAB.run
 
     def stopped(self, *arguments, **settings):
@@ -96,7 +100,7 @@ def test_a_stopped_one_goes_on_after_its_last_part(
 
     monkeypatch.setattr(FAB, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
-        measure_robustness(honest, split, CONFIG, journal=Journal(tmp_path / "j", {}))
+        measured_on(honest, split, CONFIG, parts=parts)
     monkeypatch.setattr(FAB, "run", run)
     ran = []
 
@@ -106,9 +110,7 @@ def test_a_stopped_one_goes_on_after_its_last_part(
 
     APGD_RUN = APGD.run
     monkeypatch.setattr(APGD, "run", noted)
-    again = measure_robustness(
-        honest, split, CONFIG, journal=Journal(tmp_path / "j", {})
-    )
+    again = measured_on(honest, split, CONFIG, parts=parts)
     assert [epsilon for _, epsilon in ran] == pytest.approx([24, 24])
     for name, outcome in whole.outcomes.items():
         np.testing.assert_array_equal(again.outcomes[name], outcome)
@@ -129,7 +131,8 @@ def row(epsilon, targets, norm="linf"):
 def section(*rows):
     final = model_result("final", *rows, clean_accuracy=0.7)
     untrained = model_result("pretrain", attacks=None, clean_accuracy=None)
-    return " ".join(autoattack_section(evaluation_result(untrained, final)).split())
+    content = Content("digits", evaluation_result(untrained, final), "What it is.")
+    return " ".join(autoattack(content).split())
 
 
 def test_the_report_has_the_accuracy_after_each_attack():
@@ -150,8 +153,7 @@ def test_a_model_of_six_classes_has_five_targets(honest, split, shortened):
         return honest(images, training=training)[:, :6]
 
     config = EvaluationConfig(attacks=("apgd_t",), epsilons=(1.0,))
-    target = robustness_module.target_of(six_logits, few)
-    measured = measure_robustness(target, few, config)
+    measured = measured_on(six_logits, few, config)
     assert measured.rows[0].parameters["targets"] == 5
 
 

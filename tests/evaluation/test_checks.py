@@ -7,7 +7,10 @@ import pytest
 
 from supcon_tf.attacks import ProbabilityOutputError
 from supcon_tf.config import EvaluationConfig
-from supcon_tf.evaluation.checks.run import run_checks
+from supcon_tf.evaluation.checks import attacked_sample
+from supcon_tf.evaluation.checks.plan import CURVE, PLAN
+from supcon_tf.evaluation.checks.rules import CHECKS
+from supcon_tf.evaluation.finished_parts import FinishedParts
 
 from .masked_models import (
     LEVEL,
@@ -18,6 +21,7 @@ from .masked_models import (
     Scaled,
     grey_images,
 )
+from .sessions import checked
 
 CONFIG = EvaluationConfig(epsilons=(8.0, 24.0, 48.0), pgd_steps=10, checks_limit=60)
 
@@ -27,12 +31,12 @@ def failed(checks):
 
 
 def failures(model, split, config=CONFIG, **arguments):
-    return {c.name for c in failed(run_checks(model, split, config, **arguments))}
+    return {c.name for c in failed(checked(model, split, config, **arguments))}
 
 
 @pytest.fixture(scope="module")
 def honest_checks(honest, other_honest, test_digits):
-    return run_checks(honest, test_digits, CONFIG, source=other_honest)
+    return checked(honest, test_digits, CONFIG, source=other_honest)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,9 @@ def flat_failures():
 
 
 def test_an_honest_model_passes_every_check(honest_checks):
-    assert [c.passed for c in honest_checks] == [True] * 12, failed(honest_checks)
+    assert [c.passed for c in honest_checks] == [True] * len(CHECKS), failed(
+        honest_checks
+    )
 
 
 def test_a_check_says_its_figure_its_threshold_and_a_sentence(honest_checks):
@@ -63,7 +69,7 @@ def test_a_check_says_its_figure_its_threshold_and_a_sentence(honest_checks):
 
 def test_without_a_source_transfer_checks_do_not_apply(honest, test_digits):
     config = dataclasses.replace(CONFIG, epsilons=(24.0,))
-    checks = {c.name: c for c in run_checks(honest, test_digits, config)}
+    checks = {c.name: c for c in checked(honest, test_digits, config)}
     assert checks["whitebox_not_weaker_than_transfer"].passed is None
     assert checks["transfer_not_weaker_than_noise"].passed is None
     assert checks["whitebox_not_weaker_than_noise"].passed is True
@@ -71,14 +77,14 @@ def test_without_a_source_transfer_checks_do_not_apply(honest, test_digits):
 
 def test_an_honest_model_passes_in_l2(honest, test_digits):
     config = dataclasses.replace(CONFIG, norm="l2", epsilons=(1.0,), pgd_steps=40)
-    checks = {c.name: c for c in run_checks(honest, test_digits, config)}
+    checks = {c.name: c for c in checked(honest, test_digits, config)}
     assert not failed(list(checks.values()))
     assert checks["square_not_stronger"].passed is True
 
 
 def test_limit_zero_runs_no_checks(honest, test_digits):
     config = dataclasses.replace(CONFIG, checks_limit=0)
-    assert run_checks(honest, test_digits, config) == ()
+    assert checked(honest, test_digits, config) == ()
 
 
 def test_large_logits_fail_the_check_of_rescaled_logits(saturated_failures):
@@ -138,11 +144,56 @@ def test_the_last_bits_count_only_where_determinism_was_asked_for(honest, test_d
 def test_probabilities_are_refused(honest, test_digits):
     model = keras.Sequential([honest, keras.layers.Softmax()])
     with pytest.raises(ProbabilityOutputError, match="logits"):
-        run_checks(model, test_digits, CONFIG)
+        checked(model, test_digits, CONFIG)
 
 
 def test_the_same_seed_gives_the_same_figures(
     honest, other_honest, test_digits, honest_checks
 ):
-    again = run_checks(honest, test_digits, CONFIG, source=other_honest)
+    again = checked(honest, test_digits, CONFIG, source=other_honest)
     assert again == honest_checks
+
+
+def test_planned_attacks_have_names_of_their_own_and_checks_too(honest_checks):
+    names = [planned.name for planned in (CURVE, *PLAN)]
+    assert len(set(names)) == len(names)
+    assert [check.name for check in honest_checks] == [rule.__name__ for rule in CHECKS]
+    assert len(CHECKS) == 12
+
+
+class Bar:
+    """Notes what the progress bar is told."""
+
+    def __init__(self, total, **_):
+        self.total, self.done = total, 0
+        bars.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, amount=1):
+        self.done += amount
+
+
+bars: list[Bar] = []
+
+
+def test_each_planned_attack_is_made_once_and_counted(
+    honest, test_digits, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(attacked_sample, "tqdm", Bar)
+    config = dataclasses.replace(CONFIG, pgd_steps=1)
+    for source, not_made in ((None, {"transfer"}), (honest, set())):
+        parts = FinishedParts(tmp_path / "parts", {"source": bool(source)})
+        checked(honest, test_digits, config, source=source, parts=parts)
+        made = [path.stem for path in (tmp_path / "parts").glob("*@*.npz")]
+        planned = {planned.name for planned in PLAN} - not_made
+        # PGD at each epsilon and over the whole range, and all else at one epsilon.
+        assert sorted(name.split("@")[0] for name in made) == sorted(
+            [*planned, *["pgd"] * 4]
+        )
+        assert len({name.split("@")[1] for name in made}) == 4
+        assert bars[-1].done == bars[-1].total == len(made)

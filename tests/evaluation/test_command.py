@@ -20,10 +20,11 @@ from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.__main__ import main
+from supcon_tf.evaluation.attack_factory import refuse_impossible_attacks
 from supcon_tf.evaluation.command import parse_request
-from supcon_tf.evaluation.coverage import covers
-from supcon_tf.evaluation.robustness import refuse_impossible_attacks
-from supcon_tf.evaluation.run import _journal
+from supcon_tf.evaluation.completeness import covers
+from supcon_tf.evaluation.findings import ModelFile
+from supcon_tf.evaluation.preparation import keeping_parts, open_session
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
 from supcon_tf.results.record import EmbeddingFigures, read_result
@@ -197,7 +198,7 @@ def test_help_and_wrong_flags_do_not_load_tensorflow(words, code):
 
 
 def test_evaluate_is_still_a_name_of_the_package():
-    from supcon_tf.evaluation.model import evaluate
+    from supcon_tf.evaluation.model_evaluation import evaluate
 
     assert supcon_tf.evaluation.evaluate is evaluate
     with pytest.raises(AttributeError, match="has no attribute 'evaluat'"):
@@ -442,7 +443,9 @@ def test_kept_parts_are_those_of_the_same_images(run_dir, tmp_path, data):
         moved = dataclasses.replace(CONFIG.data, data_dir=data_dir)
         config = dataclasses.replace(CONFIG, data=moved)
         folder = RunFolder(tmp_path / "out")
-        return _journal(folder, config, data, {"final": run_dir / "model.keras"})
+        file = ModelFile(run_dir / "model.keras", "", "final", "")
+        session = open_session(config, data)
+        return keeping_parts(session, folder, config, data, [file]).parts
 
     parts(data).part("clean", lambda: {"x": 1})
     never = pytest.fail

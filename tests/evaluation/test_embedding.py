@@ -106,6 +106,17 @@ def test_a_tie_goes_to_the_nearer_class():
     assert list(predicted) == [1, 0]
 
 
+def test_vectors_that_are_not_finite_are_near_to_none():
+    known, labels = unit_vectors(40, 4), np.arange(40) % 4
+    unknown = unit_vectors(20, 4, seed=1)
+    expected = nearest_neighbour_predictions(known, labels, unknown, 5)
+    known = np.concatenate([known, np.full((3, 4), np.nan)])
+    unknown = np.concatenate([unknown, [[np.inf, 0, 0, 0]]])
+    labels = np.concatenate([labels, np.zeros(3, int)])
+    predicted = nearest_neighbour_predictions(known, labels, unknown, 5)
+    np.testing.assert_array_equal(predicted[:-1], expected)
+
+
 def test_margins_are_those_of_a_loop():
     rng = np.random.default_rng(0)
     vectors, labels = rng.normal(size=(20, 6)), rng.integers(0, 4, 20)
@@ -170,6 +181,18 @@ def test_the_measured_vectors_are_those_that_the_heads_use(inputs, splits):
     assert summary.knn_train_examples == 200
     assert summary.knn_neighbours == 20
     assert summary.knn_accuracy > 0.2
+
+
+def test_what_is_not_finite_is_no_figure(splits):
+    """A stage that trained no classifier may have diverged unnoticed."""
+    diverged = network(contrastive_input="projection", projection_dim=6)
+    last = diverged.projection.trainable_variables[-1]
+    last.assign(np.full(last.shape, np.nan))
+    train, _ = splits
+    summary, arrays = embedding_quality(diverged, train, splits[1])
+    assert np.isnan(arrays["embeddings"]).all()
+    assert summary.intra_class_cosine is summary.inter_class_cosine is None
+    assert summary.knn_accuracy is not None
 
 
 def test_an_untrained_classifier_has_no_margins(splits):

@@ -18,17 +18,17 @@ from records import (
 from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
-from supcon_tf.evaluation.model import for_attacks
-from supcon_tf.evaluation.report.report import (
-    CURVES,
-    markdown_table,
-    run_introduction,
-    write_report,
-)
-from supcon_tf.evaluation.run import chosen_split, evaluate_run, finished_stages
+from supcon_tf.evaluation.attacked_model import for_attacks
+from supcon_tf.evaluation.preparation import chosen_split
+from supcon_tf.evaluation.report.content import Content, Picture
+from supcon_tf.evaluation.report.figures import FIGURES
+from supcon_tf.evaluation.report.introduction import run_introduction
+from supcon_tf.evaluation.report.report import write_report
+from supcon_tf.evaluation.run import evaluate_run, finished_stages
 from supcon_tf.models.build import build_classifier
 from supcon_tf.results.accuracy import accuracy_table, headline
 from supcon_tf.results.intervals import wilson_interval
+from supcon_tf.results.markdown import markdown_table
 from supcon_tf.results.record import EmbeddingFigures, read_result
 from supcon_tf.results.typed_json import plain_json
 from supcon_tf.runs.history import history_of
@@ -59,10 +59,15 @@ def with_final(result, **changes):
 
 @pytest.fixture
 def report(tmp_path):
-    def write(result, figures=()):
-        paths = {caption: tmp_path / f"figures/{caption}.png" for caption in figures}
+    def write(result):
+        pictures = tuple(
+            Picture(one.caption, tmp_path / "figures" / one.file, one.section)
+            for one in FIGURES
+        )
         folder = RunFolder(tmp_path)
-        write_report(folder, "digits", result, paths, "What it is.", ["model: M"])
+        origin = ("model: M",)
+        content = Content("digits", result, "What it is.", origin, pictures)
+        write_report(folder, content)
         return folder.report_file.read_text()
 
     return write
@@ -176,7 +181,7 @@ def test_the_report_has_table_interval_checks_settings_and_pictures(result, repo
         check_row("three", None, "no source"),
     )
     result = with_final(result, checks=checks)
-    text = report(result, [CURVES, "Margins"])
+    text = report(result)
     assert "What it is." in text
     assert markdown_table(*accuracy_table(result)) in text
     assert "within ± 3.0 points" in text
@@ -184,8 +189,11 @@ def test_the_report_has_table_interval_checks_settings_and_pictures(result, repo
     assert "Not applicable (n/a): 1." in text
     assert "| two   | FAIL   | bad       |" in text
     assert "| three | n/a    | no source |" in text
-    assert text.index(f"![{CURVES}](figures/") < text.index("believed?")
-    assert text.index("![Margins](figures/") > text.index("## Embedding")
+    curves = "![Accuracy over attack strength](figures/robustness.png)\n\nAccuracy over"
+    assert text.index(curves) < text.index("believed?")
+    margins = "![Margins on the attacked images](figures/margins.png)"
+    assert text.index(margins) > text.index("## Embedding")
+    assert text.count("](figures/") == len(FIGURES) == 5
     assert (
         "- model: M\n- flags of evaluation: --attacks=fgsm --epsilons=1,2,4,8" in text
     )
@@ -287,7 +295,8 @@ def test_a_run_whose_classifier_was_never_trained_still_has_a_report(run):
     assert [model.attacks for model in result.models] == [None]
     text = folder.report_file.read_text()
     assert "There is nothing to check" in text
-    assert CURVES not in text
+    assert "Accuracy over attack strength" not in text
+    assert "adversarial.png" not in text
     assert not (folder.figures / "robustness.png").exists()
 
 

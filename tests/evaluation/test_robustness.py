@@ -13,10 +13,12 @@ from supcon_tf.data import Split
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation import evaluate
 from supcon_tf.evaluation import robustness as robustness_module
-from supcon_tf.evaluation.robustness import make_attack, measure_robustness
+from supcon_tf.evaluation.attack_factory import make_attack
 from supcon_tf.models.build import with_dtype_policy
 from supcon_tf.results.intervals import wilson_interval
 from supcon_tf.results.typed_json import plain_json
+
+from .sessions import measured_on
 
 CONFIG = EvaluationConfig(
     attacks=("fgsm", "pgd", "noise"), epsilons=(8.0, 40.0), pgd_steps=4
@@ -33,7 +35,7 @@ def split(test_digits):
 
 @pytest.fixture(scope="module")
 def measured(honest, split):
-    return measure_robustness(honest, split, CONFIG, seed=3)
+    return measured_on(honest, split, CONFIG, seed=3)
 
 
 def predicted(model, images):
@@ -103,7 +105,7 @@ def test_pgd_rows_say_how_pgd_was_run(measured):
 
 def test_l2_rows_carry_epsilon_in_pixel_units(honest, split):
     config = EvaluationConfig(norm="l2", epsilons=(0.5,))
-    row = measure_robustness(honest, split, config).rows[0]
+    row = measured_on(honest, split, config).rows[0]
     assert (row.norm, row.epsilon, row.epsilon_255) == ("l2", 0.5, None)
 
 
@@ -120,7 +122,7 @@ def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
     inner = PGD.survivors
     monkeypatch.setattr(PGD, "survivors", spying)
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0, 8.0), pgd_steps=2)
-    outcomes = measure_robustness(honest, split, config).outcomes
+    outcomes = measured_on(honest, split, config).outcomes
     correct = np.flatnonzero(outcomes["clean"]).tolist()
     assert seen == [(40.0, correct), (8.0, correct)]
     assert outcomes["pgd@40"].sum() < outcomes["pgd@8"].sum()
@@ -128,7 +130,7 @@ def test_every_epsilon_starts_from_the_images_that_are_right_without_attack(
 
 def test_the_order_and_the_company_of_epsilons_change_nothing(honest, split, measured):
     config = EvaluationConfig(attacks=("pgd",), epsilons=(40.0,), pgd_steps=4)
-    alone = measure_robustness(honest, split, config, seed=3).outcomes["pgd@40"]
+    alone = measured_on(honest, split, config, seed=3).outcomes["pgd@40"]
     np.testing.assert_array_equal(alone, measured.outcomes["pgd@40"])
 
 
@@ -144,21 +146,21 @@ def test_the_model_is_compiled_once_for_all_epsilons(honest, split):
     for epsilons in ((8.0,), (8.0, 16.0, 40.0)):
         config = dataclasses.replace(CONFIG, epsilons=epsilons)
         Counting.calls = 0
-        measure_robustness(Counting(), split, config)
+        measured_on(Counting(), split, config)
         counted.append(Counting.calls)
     assert counted[0] == counted[1]
 
 
 def test_chunks_of_images_change_nothing(honest, split, measured, monkeypatch):
     monkeypatch.setattr(robustness_module, "CHUNK", 17)
-    again = measure_robustness(honest, split, CONFIG, seed=3)
+    again = measured_on(honest, split, CONFIG, seed=3)
     for name, outcome in measured.outcomes.items():
         np.testing.assert_array_equal(again.outcomes[name], outcome)
 
 
 def test_a_model_that_is_always_wrong_has_nothing_to_lose(honest, split):
     wrong = predicted(honest, split.images.astype(np.float32) / 255) + 1
-    measured = measure_robustness(honest, Split(split.images, wrong % 10), CONFIG)
+    measured = measured_on(honest, Split(split.images, wrong % 10), CONFIG)
     assert measured.clean_accuracy == 0
     assert [row.accuracy for row in measured.rows] == [0] * 6
 

@@ -1,4 +1,4 @@
-"""The rules on evidence made up by hand: what is exactly allowed passes."""
+"""The rules on outcomes made up by hand: what is exactly allowed passes."""
 
 import dataclasses
 
@@ -7,7 +7,8 @@ import pytest
 from records import attack_row
 
 from supcon_tf.evaluation.checks import rules as check_rules
-from supcon_tf.evaluation.checks.evidence import Evidence, _most_telling
+from supcon_tf.evaluation.checks.attacked_sample import _most_telling
+from supcon_tf.evaluation.checks.outcomes import Outcomes
 from supcon_tf.results.record import CumulativeStep
 
 COUNT = 100
@@ -19,29 +20,42 @@ def first(count: int) -> np.ndarray:
 
 
 @pytest.fixture
-def evidence() -> Evidence:
+def outcomes() -> Outcomes:
     """90 clean, 40 under PGD, nobody at the whole range; 10 classes."""
-    return Evidence(
+    return Outcomes(
+        norm="linf",
+        correct=first(90),
         compared=first(100),
-        clean=first(90),
-        curve={4.0: first(70), 8.0: first(40), 255.0: first(0)},
-        epsilon=8.0,
-        epsilon_text="epsilon 8/255",
-        fgsm_only=first(0),
-        pgd_doubled=first(40),
-        margin_losses={"pgd_cw": first(40), "pgd_dlr": first(40)},
-        stands_gradients=first(40),
-        rescaled={10: first(40), 100: first(40)},
-        noise=first(88),
-        transfer=first(60),
-        square=first(40),
         gradient_usable=first(100),
         logits=np.zeros((COUNT, 10)),
         logits_again=np.zeros((COUNT, 10)),
+        curve={4.0: first(70), 8.0: first(40), 255.0: first(0)},
+        strength=8.0,
+        survived={
+            "fgsm": first(60),
+            "pgd_where_fgsm_breaks": first(0),
+            "pgd_cw": first(40),
+            "pgd_dlr": first(40),
+            "pgd_doubled": first(40),
+            "pgd_on_logits_by_10": first(40),
+            "pgd_on_logits_by_100": first(40),
+            "noise": first(88),
+            "transfer": first(60),
+            "square": first(40),
+        },
     )
 
 
-def test_square_is_judged_by_autoattack_where_that_was_made(evidence):
+def changed(outcomes, **fields):
+    """The outcomes with other fields, or other survivors of a planned attack."""
+    survived = {k: v for k, v in fields.items() if k in outcomes.survived}
+    others = {k: v for k, v in fields.items() if k not in survived}
+    return dataclasses.replace(
+        outcomes, survived={**outcomes.survived, **survived}, **others
+    )
+
+
+def test_square_is_judged_by_autoattack_where_that_was_made(outcomes):
     def row(accuracies, epsilon=8):
         names = ("apgd_ce", "apgd_t", "fab_t", "square")
         steps = map(CumulativeStep, names, accuracies)
@@ -50,21 +64,27 @@ def test_square_is_judged_by_autoattack_where_that_was_made(evidence):
         )
 
     # On the sample it would fail.
-    evidence = dataclasses.replace(evidence, square=first(0))
+    outcomes = changed(outcomes, square=first(0))
     plain = attack_row("pgd", num_examples=1000)
-    honest = [plain, row((0.5, 0.45, 0.44, 0.438))]
-    check = check_rules.square_not_stronger(evidence, honest)
+    honest = (plain, row((0.5, 0.45, 0.44, 0.438)))
+    check = check_rules.square_not_stronger(changed(outcomes, rows=honest))
     assert (check.passed, check.value, check.threshold) == (True, 0.002, 0.002)
-    masked = [*honest, row((0.5, 0.45, 0.44, 0.437), 4)]
-    check = check_rules.square_not_stronger(evidence, masked)
+    masked = (*honest, row((0.5, 0.45, 0.44, 0.437), 4))
+    check = check_rules.square_not_stronger(changed(outcomes, rows=masked))
     assert check.passed is False
     assert "0.30% of 1000 images" in check.detail
     assert "AutoAttack at 4/255" in check.detail
-    assert check_rules.square_not_stronger(evidence, [plain]).passed is False
+    alone = changed(outcomes, rows=(plain,))
+    assert check_rules.square_not_stronger(alone).passed is False
 
 
 AT_THE_LIMIT_AND_BEYOND = [
-    ("pgd_not_weaker_than_fgsm", {"fgsm_only": first(1)}, {"fgsm_only": first(2)}),
+    (
+        "pgd_not_weaker_than_fgsm",
+        {"pgd_where_fgsm_breaks": first(1)},
+        {"pgd_where_fgsm_breaks": first(2)},
+    ),
+    ("pgd_not_weaker_than_fgsm", {"fgsm": first(39)}, {"fgsm": first(38)}),
     ("pgd_converged", {"pgd_doubled": first(39)}, {"pgd_doubled": first(38)}),
     (
         "pgd_falls_with_epsilon",
@@ -86,13 +106,13 @@ AT_THE_LIMIT_AND_BEYOND = [
     ("square_not_stronger", {"square": first(39)}, {"square": first(38)}),
     (
         "ce_not_weaker_than_margin_losses",
-        {"margin_losses": {"pgd_cw": first(40), "pgd_dlr": first(35)}},
-        {"margin_losses": {"pgd_cw": first(34), "pgd_dlr": first(40)}},
+        {"pgd_dlr": first(35)},
+        {"pgd_cw": first(34)},
     ),
     (
         "rescaled_logits",
-        {"rescaled": {10: first(38), 100: first(90)}},
-        {"rescaled": {10: first(40), 100: first(37)}},
+        {"pgd_on_logits_by_10": first(38), "pgd_on_logits_by_100": first(90)},
+        {"pgd_on_logits_by_100": first(37)},
     ),
     (
         "input_gradient_nonzero",
@@ -103,30 +123,31 @@ AT_THE_LIMIT_AND_BEYOND = [
 
 
 @pytest.mark.parametrize(("name", "allowed", "refused"), AT_THE_LIMIT_AND_BEYOND)
-def test_a_check_passes_at_its_limit_and_fails_beyond(name, allowed, refused, evidence):
+def test_a_check_passes_at_its_limit_and_fails_beyond(name, allowed, refused, outcomes):
     rule = getattr(check_rules, name)
-    assert rule(evidence).passed is True
-    assert rule(dataclasses.replace(evidence, **allowed)).passed is True
-    beyond = rule(dataclasses.replace(evidence, **refused))
+    assert rule(outcomes).passed is True
+    assert rule(changed(outcomes, **allowed)).passed is True
+    beyond = rule(changed(outcomes, **refused))
     assert beyond.passed is False
     assert beyond.name == name
     assert ": " in beyond.detail
 
 
-def test_weaker_attacks_on_rescaled_logits_are_honest(evidence):
-    weaker = dataclasses.replace(evidence, rescaled={10: first(90), 100: first(90)})
+def test_weaker_attacks_on_rescaled_logits_are_honest(outcomes):
+    names = "pgd_on_logits_by_10", "pgd_on_logits_by_100"
+    weaker = changed(outcomes, **dict.fromkeys(names, first(90)))
     assert check_rules.rescaled_logits(weaker).passed is True
 
 
-def test_a_changed_prediction_fails_however_close_the_logits(evidence):
+def test_a_changed_prediction_fails_however_close_the_logits(outcomes):
     logits = np.zeros((COUNT, 10))
     logits[0, 5] = 1e-9
-    changed = dataclasses.replace(evidence, logits_again=logits)
-    assert check_rules.predictions_repeat(changed, False).passed is False
+    again = changed(outcomes, logits_again=logits)
+    assert check_rules.predictions_repeat(again).passed is False
 
 
-def test_the_figures_are_those_of_the_compared_images(evidence):
-    half = dataclasses.replace(evidence, compared=first(80))
+def test_the_figures_are_those_of_the_compared_images(outcomes):
+    half = changed(outcomes, compared=first(80))
     assert half.accuracy(half.pgd) == 0.5
 
 

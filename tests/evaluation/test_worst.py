@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from records import attack_row
 
-from supcon_tf.results.record import outcome_name
+from supcon_tf.results.strength import outcome_name
 from supcon_tf.results.worst import worst_cases
 
 

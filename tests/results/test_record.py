@@ -136,6 +136,9 @@ def test_a_file_of_another_form_is_refused_in_one_line_that_names_file_and_place
     for text, said in (
         ("{torn", "it must be JSON: Expecting"),
         ("", "it must be JSON: Expecting value"),
+        ("[" * 100_000, "it must be JSON: maximum recursion depth exceeded"),
+        ("9" * 5000, "it must be JSON: Exceeds the limit"),
+        ("\ufeff{}", "it must be JSON: Unexpected UTF-8 BOM"),
         ("[1]", "it must be an object. Received: [1]"),
         ("3", "it must be an object. Received: 3"),
         ("{}", "it must be of schema 1 or 2. Received: None"),

@@ -1,4 +1,4 @@
-"""The pass rules of the masking checks, as functions of the evidence.
+"""The pass rules of the masking checks, as functions of the outcomes.
 
 A robust accuracy is believed if every attack that should be stronger than another one
 is, and if a strong enough attack breaks everything.
@@ -8,13 +8,14 @@ Reference:
     1902.06705); AutoAttack's flags (github.com/fra31/auto-attack).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from supcon_tf.attacks import Square
-from supcon_tf.evaluation.checks.evidence import Evidence
-from supcon_tf.results.record import AttackRow, CheckRow, CumulativeStep
+from supcon_tf.evaluation.checks.outcomes import Outcomes
+from supcon_tf.evaluation.checks.verdicts import judged, not_applicable
+from supcon_tf.results.record import CheckRow, CumulativeStep
 
 FGSM_ONLY = 0.01
 CONVERGED = 0.01
@@ -28,28 +29,25 @@ RESCALED = 0.02
 DEAD_GRADIENTS = 0.05
 LOGITS = 1e-5
 
-# Shares that are equal on paper differ in their last bits.
-_ROUNDING = 1e-9
 
-
-def pgd_not_weaker_than_fgsm(evidence: Evidence) -> CheckRow:
-    total = len(evidence.logits)
-    share = evidence.fgsm_only.sum() / total
-    return _row(
+def pgd_not_weaker_than_fgsm(found: Outcomes) -> CheckRow:
+    total = len(found.logits)
+    share = found.fgsm_only.sum() / total
+    return judged(
         "pgd_not_weaker_than_fgsm",
         share,
         FGSM_ONLY,
-        f"at {evidence.epsilon_text} FGSM breaks {share:.1%} of {total} images that "
+        f"at {found.strength_text} FGSM breaks {share:.1%} of {total} images that "
         "PGD does not",
         "many steps do worse than one, so gradients mislead PGD and its figures are "
         "too high",
     )
 
 
-def pgd_converged(evidence: Evidence) -> CheckRow:
-    plain = evidence.accuracy(evidence.pgd)
-    doubled = evidence.accuracy(evidence.pgd_doubled)
-    return _row(
+def pgd_converged(found: Outcomes) -> CheckRow:
+    plain = found.accuracy(found.pgd)
+    doubled = found.accuracy(found["pgd_doubled"])
+    return judged(
         "pgd_converged",
         plain - doubled,
         CONVERGED,
@@ -58,11 +56,11 @@ def pgd_converged(evidence: Evidence) -> CheckRow:
     )
 
 
-def pgd_falls_with_epsilon(evidence: Evidence) -> CheckRow:
-    accuracies = [evidence.accuracy(outcome) for outcome in evidence.curve.values()]
-    rise = max(0.0, *np.diff([evidence.accuracy(evidence.clean), *accuracies]))
+def pgd_falls_with_epsilon(found: Outcomes) -> CheckRow:
+    accuracies = [found.accuracy(outcome) for outcome in found.curve.values()]
+    rise = max(0.0, *np.diff([found.accuracy(found.clean), *accuracies]))
     curve = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies)
-    return _row(
+    return judged(
         "pgd_falls_with_epsilon",
         rise,
         RISE,
@@ -71,10 +69,10 @@ def pgd_falls_with_epsilon(evidence: Evidence) -> CheckRow:
     )
 
 
-def pgd_reaches_chance(evidence: Evidence) -> CheckRow:
-    accuracy = evidence.accuracy(list(evidence.curve.values())[-1])
-    chance = 1 / evidence.logits.shape[1]
-    return _row(
+def pgd_reaches_chance(found: Outcomes) -> CheckRow:
+    accuracy = found.accuracy(list(found.curve.values())[-1])
+    chance = 1 / found.classes
+    return judged(
         "pgd_reaches_chance",
         accuracy,
         chance,
@@ -85,48 +83,48 @@ def pgd_reaches_chance(evidence: Evidence) -> CheckRow:
     )
 
 
-def whitebox_not_weaker_than_transfer(evidence: Evidence) -> CheckRow:
+def whitebox_not_weaker_than_transfer(found: Outcomes) -> CheckRow:
     name = "whitebox_not_weaker_than_transfer"
-    if evidence.transfer is None:
-        return _not_applicable(name, BLACK_BOX, "there is no model to transfer from")
-    return _weaker(
-        name, evidence, ("PGD", evidence.pgd), ("transfer", evidence.transfer)
-    )
+    transfer = found.get("transfer")
+    if transfer is None:
+        return not_applicable(name, BLACK_BOX, "there is no model to transfer from")
+    return _weaker(name, found, ("PGD", found.pgd), ("transfer", transfer))
 
 
-def transfer_not_weaker_than_noise(evidence: Evidence) -> CheckRow:
+def transfer_not_weaker_than_noise(found: Outcomes) -> CheckRow:
     name = "transfer_not_weaker_than_noise"
-    if evidence.transfer is None:
-        return _not_applicable(name, BLACK_BOX, "there is no model to transfer from")
+    transfer = found.get("transfer")
+    if transfer is None:
+        return not_applicable(name, BLACK_BOX, "there is no model to transfer from")
     return _weaker(
         name,
-        evidence,
-        ("transfer", evidence.transfer),
-        ("random noise", evidence.noise),
+        found,
+        ("transfer", transfer),
+        ("random noise", found["noise"]),
         "images made on the other model are worth no more than noise, so the transfer "
         "figures say nothing",
     )
 
 
-def whitebox_not_weaker_than_noise(evidence: Evidence) -> CheckRow:
+def whitebox_not_weaker_than_noise(found: Outcomes) -> CheckRow:
     return _weaker(
         "whitebox_not_weaker_than_noise",
-        evidence,
-        ("PGD", evidence.pgd),
-        ("random noise", evidence.noise),
+        found,
+        ("PGD", found.pgd),
+        ("random noise", found["noise"]),
     )
 
 
-def square_not_stronger(
-    evidence: Evidence, attacks: Sequence[AttackRow] = ()
-) -> CheckRow:
-    """Judged on AutoAttack's figures, among the rows `attacks`, if it was made."""
+def square_not_stronger(found: Outcomes) -> CheckRow:
+    """Judged on AutoAttack's figures on all images, if it was made."""
     name = "square_not_stronger"
     meaning = "gradients hide weaknesses that a search without them finds"
-    found = [(_square_alone(row.cumulative), row) for row in attacks if row.cumulative]
-    if found:
-        share, row = max(found, key=lambda one: one[0])
-        return _row(
+    shares = [
+        (_square_alone(row.cumulative), row) for row in found.rows if row.cumulative
+    ]
+    if shares:
+        share, row = max(shares, key=lambda one: one[0])
+        return judged(
             name,
             share,
             SQUARE_ONLY_OF_AUTOATTACK,
@@ -134,13 +132,13 @@ def square_not_stronger(
             f"AutoAttack at {row.strength_text} and fall to its random queries",
             meaning,
         )
-    fallen = evidence.accuracy(evidence.stands_gradients & ~evidence.square)
-    return _row(
+    fallen = found.accuracy(found.stands_gradients & ~found["square"])
+    return judged(
         name,
         fallen,
         SQUARE_ONLY,
-        f"{fallen:.1%} of {_compared(evidence)} images stand every gradient attack at "
-        f"{evidence.epsilon_text} and fall to {Square().queries} random queries",
+        f"{fallen:.1%} of {found.num_compared} images stand every gradient attack at "
+        f"{found.strength_text} and fall to {Square().queries} random queries",
         meaning,
     )
 
@@ -151,11 +149,11 @@ def _square_alone(steps: Sequence[CumulativeStep]) -> float:
     return before - square
 
 
-def ce_not_weaker_than_margin_losses(evidence: Evidence) -> CheckRow:
-    plain = evidence.accuracy(evidence.pgd)
-    others = {k: evidence.accuracy(v) for k, v in evidence.margin_losses.items()}
+def ce_not_weaker_than_margin_losses(found: Outcomes) -> CheckRow:
+    plain = found.accuracy(found.pgd)
+    others = {k: found.accuracy(v) for k, v in found.margin_losses.items()}
     figures = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in others.items())
-    return _row(
+    return judged(
         "ce_not_weaker_than_margin_losses",
         plain - min(others.values()),
         MARGIN_LOSSES,
@@ -164,11 +162,11 @@ def ce_not_weaker_than_margin_losses(evidence: Evidence) -> CheckRow:
     )
 
 
-def rescaled_logits(evidence: Evidence) -> CheckRow:
-    plain = evidence.accuracy(evidence.pgd)
-    others = {k: evidence.accuracy(v) for k, v in evidence.rescaled.items()}
+def rescaled_logits(found: Outcomes) -> CheckRow:
+    plain = found.accuracy(found.pgd)
+    others = {k: found.accuracy(v) for k, v in found.rescaled.items()}
     figures = ", ".join(f"{v:.1%} on logits/{k}" for k, v in others.items())
-    return _row(
+    return judged(
         "rescaled_logits",
         plain - min(others.values()),
         RESCALED,
@@ -177,76 +175,65 @@ def rescaled_logits(evidence: Evidence) -> CheckRow:
     )
 
 
-def input_gradient_nonzero(evidence: Evidence) -> CheckRow:
-    dead = float((~evidence.gradient_usable).mean())
-    return _row(
+def input_gradient_nonzero(found: Outcomes) -> CheckRow:
+    dead = float((~found.gradient_usable).mean())
+    return judged(
         "input_gradient_nonzero",
         dead,
         DEAD_GRADIENTS,
-        f"{dead:.1%} of {len(evidence.logits)} images have an input gradient that is "
+        f"{dead:.1%} of {len(found.logits)} images have an input gradient that is "
         "zero everywhere or not finite",
         "gradient attacks have no direction to go there",
     )
 
 
-def predictions_repeat(evidence: Evidence, deterministic: bool) -> CheckRow:
-    first, again = evidence.logits, evidence.logits_again
+def predictions_repeat(found: Outcomes) -> CheckRow:
+    allowed = 0.0 if found.deterministic else LOGITS
+    first, again = found.logits, found.logits_again
     change = np.abs(first - again) / np.maximum(1, np.abs(first))
     changed = int((first.argmax(axis=1) != again.argmax(axis=1)).sum())
     worst = float(np.nan_to_num(change, nan=np.inf).max())
-    return _row(
+    return judged(
         "predictions_repeat",
         min(worst, float(np.finfo(np.float32).max)),
-        0.0 if deterministic else LOGITS,
+        allowed,
         f"a second evaluation changes {changed} of {len(first)} predictions, and "
         f"logits by up to {worst:.1g}",
         "attacks on a model that answers at random measure luck",
-        passed=changed == 0 and worst <= (0 if deterministic else LOGITS),
+        passed=changed == 0 and worst <= allowed,
     )
 
 
 def _weaker(
     name: str,
-    evidence: Evidence,
+    found: Outcomes,
     strong: tuple[str, np.ndarray],
     weak: tuple[str, np.ndarray],
     meaning: str = "an attack that sees the gradients is beaten by one that does not, "
     "so they are masked",
 ) -> CheckRow:
-    low, high = evidence.accuracy(strong[1]), evidence.accuracy(weak[1])
-    return _row(
+    low, high = found.accuracy(strong[1]), found.accuracy(weak[1])
+    return judged(
         name,
         low - high,
         BLACK_BOX,
-        f"at {evidence.epsilon_text} accuracy is {low:.1%} under {strong[0]} and "
-        f"{high:.1%} under {weak[0]}, on {_compared(evidence)} images",
+        f"at {found.strength_text} accuracy is {low:.1%} under {strong[0]} and "
+        f"{high:.1%} under {weak[0]}, on {found.num_compared} images",
         meaning,
     )
 
 
-def _compared(evidence: Evidence) -> int:
-    return int(evidence.compared.sum())
-
-
-def _row(
-    name: str,
-    value: float,
-    threshold: float,
-    fact: str,
-    meaning: str,
-    passed: bool | None = None,
-) -> CheckRow:
-    """A check that passes if the value is at most the threshold."""
-    if passed is None:
-        passed = bool(value <= threshold + _ROUNDING)
-    return CheckRow(
-        name=name,
-        passed=bool(passed),
-        value=float(f"{value:.6g}"),
-        threshold=threshold,
-        detail=fact if passed else f"{fact}: {meaning}",
-    )
-
-
-def _not_applicable(name: str, threshold: float, reason: str) -> CheckRow:
-    return CheckRow(name, passed=None, threshold=threshold, detail=reason)
+CHECKS: tuple[Callable[[Outcomes], CheckRow], ...] = (
+    pgd_not_weaker_than_fgsm,
+    pgd_converged,
+    pgd_falls_with_epsilon,
+    pgd_reaches_chance,
+    whitebox_not_weaker_than_transfer,
+    transfer_not_weaker_than_noise,
+    whitebox_not_weaker_than_noise,
+    square_not_stronger,
+    ce_not_weaker_than_margin_losses,
+    rescaled_logits,
+    input_gradient_nonzero,
+    predictions_repeat,
+)

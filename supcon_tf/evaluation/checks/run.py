@@ -1,71 +1,42 @@
 """Checks that a model's robust accuracy is real and not masked gradients."""
 
-from collections.abc import Sequence
-
-import keras
+from dataclasses import replace
 
 from supcon_tf.attacks import Target
-from supcon_tf.config import EvaluationConfig
 from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
-from supcon_tf.evaluation.checks import rules as check_rules
-from supcon_tf.evaluation.checks.evidence import gather
-from supcon_tf.evaluation.parts import Journal
+from supcon_tf.evaluation.checks.attacked_sample import attack_sample
+from supcon_tf.evaluation.checks.rules import CHECKS
+from supcon_tf.evaluation.session import EvaluationSession
 from supcon_tf.results.record import AttackRow, CheckRow
 
 
 def run_checks(
-    model: keras.Model | Target,
-    split: Split,
-    config: EvaluationConfig,
-    *,
-    seed: int = 0,
-    source: keras.Model | Target | None = None,
-    attacks: Sequence[AttackRow] = (),
-    deterministic: bool = False,
+    target: Target,
+    session: EvaluationSession,
+    rows: tuple[AttackRow, ...] = (),
     title: str = "checks",
-    journal: Journal | None = None,
 ) -> tuple[CheckRow, ...]:
     """Tries a model for the known signs of masked gradients.
 
-    All checks share one class-balanced sample of `config.checks_limit` images. Clean
+    All checks share one class-balanced sample of `checks_limit` images. Clean
     predictions, input gradients and FGSM against PGD take all of it; the iterative
     attacks that are compared with each other, and Square, a quarter of it or 100
-    images, whichever is more. They are compared at one epsilon (see `evidence.gather`).
+    images, whichever is more. They are compared at one epsilon (see `attack_sample`).
 
     Args:
-        model: maps [0,1] images to logits, in the precision that it is attacked in.
-        split: images to draw the sample from.
-        config: checks_limit, norm, epsilons, steps and restarts.
-        seed: of the sample and of the attacks.
-        source: the model that makes the images of the transfer attack.
-        attacks: rows of the attacks that were made on all images.
-        deterministic: ask for the same bits from a second evaluation.
+        target: the model, in the precision that it is attacked in.
+        session: images to draw the sample from, and how they are attacked.
+        rows: the attacks that were made on all images.
         title: of the progress bar.
-        journal: where finished attacks are kept and found again.
 
     Returns:
         One for each check. Empty without images.
-
-    Raises:
-        ProbabilityOutputError: if the model's output is a probability.
     """
-    rows = balanced_sample(split.labels, config.checks_limit, seed)
-    if not len(rows):
+    split = session.split
+    chosen = balanced_sample(split.labels, session.config.checks_limit, session.seed)
+    if not len(chosen):
         return ()
-    sample = Split(split.images[rows], split.labels[rows])
-    evidence = gather(model, sample, config, seed, source, title, journal)
-    return (
-        check_rules.pgd_not_weaker_than_fgsm(evidence),
-        check_rules.pgd_converged(evidence),
-        check_rules.pgd_falls_with_epsilon(evidence),
-        check_rules.pgd_reaches_chance(evidence),
-        check_rules.whitebox_not_weaker_than_transfer(evidence),
-        check_rules.transfer_not_weaker_than_noise(evidence),
-        check_rules.whitebox_not_weaker_than_noise(evidence),
-        check_rules.square_not_stronger(evidence, attacks),
-        check_rules.ce_not_weaker_than_margin_losses(evidence),
-        check_rules.rescaled_logits(evidence),
-        check_rules.input_gradient_nonzero(evidence),
-        check_rules.predictions_repeat(evidence, deterministic),
-    )
+    sample = Split(split.images[chosen], split.labels[chosen])
+    outcomes = attack_sample(target, replace(session, split=sample), rows, title)
+    return tuple(check(outcomes) for check in CHECKS)

@@ -1,6 +1,6 @@
 """How well an embedding separates the classes, and how far the boundaries are."""
 
-import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -60,31 +60,21 @@ def embedding_quality(
         "positive_cosines": positive,
         "negative_cosines": negative,
     }
-    figures = EmbeddingFigures(intra_class_cosine=intra, inter_class_cosine=inter)
+    found: dict[str, Any] = {"intra_class_cosine": intra, "inter_class_cosine": inter}
     if train is not None and len(train):
         known = _sampled(train, seed)
         vectors = in_batches(forward, known)["embeddings"]
-        count = min(NEIGHBOURS, len(known))
-        predicted = nearest_neighbour_predictions(
-            vectors, known.labels, embeddings, count
-        )
-        figures = dataclasses.replace(
-            figures,
-            knn_accuracy=float((predicted == labels).mean()),
-            knn_neighbours=count,
-            knn_train_examples=len(known),
-        )
+        found |= _neighbours(vectors, known.labels, embeddings, labels)
     if classifier_trained:
         arrays |= _margins(model, outputs["read"], labels)
-        figures = dataclasses.replace(
-            figures,
-            **_distribution("margin", arrays["margins"]),
-            **_distribution("relative_margin", arrays["relative_margins"]),
-        )
+        found |= _distribution("margin", arrays["margins"])
+        found |= _distribution("relative_margin", arrays["relative_margins"])
     elif train is not None:
         probe = linear_probe_accuracy(model, train, split, seed=seed)
-        figures = dataclasses.replace(figures, linear_probe_accuracy=probe)
-    return figures, arrays
+        found["linear_probe_accuracy"] = probe
+    # What a model that has diverged gives is no figure, and no JSON.
+    finite = {k: v for k, v in found.items() if v is not None and math.isfinite(v)}
+    return EmbeddingFigures(**finite), arrays
 
 
 def linear_probe_accuracy(
@@ -132,6 +122,18 @@ def _forward(model: ContrastiveClassifier, split: Split) -> ImageFunction:
         }
 
     return compiled(forward, split)
+
+
+def _neighbours(
+    known: np.ndarray, known_labels: np.ndarray, unknown: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    count = min(NEIGHBOURS, len(known))
+    predicted = nearest_neighbour_predictions(known, known_labels, unknown, count)
+    return {
+        "knn_accuracy": float((predicted == labels).mean()),
+        "knn_neighbours": count,
+        "knn_train_examples": len(known),
+    }
 
 
 def _margins(

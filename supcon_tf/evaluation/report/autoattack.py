@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 
+from supcon_tf.evaluation.report.content import Content
 from supcon_tf.results.markdown import markdown_table
-from supcon_tf.results.record import AttackRow, EvaluationResult
+from supcon_tf.results.record import AttackRow
 
 # Of the standard version; with fewer than ten classes there are not as many.
 _TARGETS = 9
 
 
-def autoattack_section(result: EvaluationResult) -> str:
-    """A table for people, empty if AutoAttack was not made.
-
-    Args:
-        result: the evaluation.
-    """
+def autoattack(content: Content) -> str:
+    """A table of what each has left, empty if AutoAttack was not made."""
+    result = content.result
     rows = [
         (model, row, row.cumulative)
         for model in result.models

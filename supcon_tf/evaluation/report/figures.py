@@ -1,128 +1,136 @@
-"""The figures of a report."""
+"""The figures of a report: a list of what is drawn from the findings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from supcon_tf.config import Config, StageConfig
-from supcon_tf.data import Split
-from supcon_tf.data.splits import balanced_sample
-from supcon_tf.evaluation.batches import BATCH_SIZE
-from supcon_tf.evaluation.report.report import CURVES
-from supcon_tf.evaluation.robustness import make_attack
-from supcon_tf.models import ContrastiveClassifier
-from supcon_tf.results.record import ModelResult, strength_text
+from supcon_tf.evaluation.findings import Findings
+from supcon_tf.evaluation.report.content import Picture
 from supcon_tf.visualization.adversarial_grid import adversarial_grid
 from supcon_tf.visualization.curves import Curves, robustness_curves
 from supcon_tf.visualization.embedding_map import embedding_map
 from supcon_tf.visualization.histograms import margin_histogram, similarity_histogram
 from supcon_tf.visualization.names import legible
 
-MAPPED = 400
 SHOWN = 8
 # Characters that fit above an image of the grid.
 NAME_WIDTH = 14
 
 
-def draw_figures(
-    directory: Path,
-    config: Config,
-    results: Mapping[str, ModelResult],
-    arrays: Mapping[str, Mapping[str, np.ndarray]],
-    model: keras.Model,
-    split: Split,
-    class_names: tuple[str, ...],
-    trained_by: Mapping[str, StageConfig],
-) -> dict[str, Path]:
-    """Draws what there is to draw.
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure that a report may have.
 
     Args:
-        directory: where the images go.
-        config: the run's.
-        results: entries of robustness.json by stage.
-        arrays: those of each stage's `Evaluation`.
-        model: the final model, as it was attacked.
-        split: the images that were attacked.
-        class_names: by label.
-        trained_by: the last stage that trained each model; empty if it is not known.
-
-    Returns:
-        The files by the caption they have in the report.
+        caption: what it shows.
+        file: its name.
+        section: of the report that it belongs to (see `Picture`).
+        draw: draws it into a file and gives True, or gives False if the findings have
+            nothing to draw.
     """
+
+    caption: str
+    file: str
+    section: str
+    draw: Callable[[Findings, Path], bool]
+
+
+def draw_figures(directory: Path, findings: Findings) -> list[Picture]:
+    """Draws what there is to draw into a folder."""
     directory.mkdir(parents=True, exist_ok=True)
+    return [
+        Picture(figure.caption, directory / figure.file, figure.section)
+        for figure in FIGURES
+        if figure.draw(findings, directory / figure.file)
+    ]
 
-    def of_stages(key: str) -> dict[str, np.ndarray]:
-        return {stage: found[key] for stage, found in arrays.items() if key in found}
 
-    drawn = {}
-    if any(model.attacks for model in results.values()):
-        drawn[CURVES] = directory / "robustness.png"
-        curves = {stage: Curves.of(model) for stage, model in results.items()}
-        robustness_curves(curves, drawn[CURVES])
-    if margins := of_stages("relative_margins"):
-        path = drawn["Margins on the attacked images"] = directory / "margins.png"
+def _curves(findings: Findings, path: Path) -> bool:
+    models = [found.result for found in findings.evaluations]
+    if not any(model.attacks for model in models):
+        return False
+    robustness_curves({model.stage: Curves.of(model) for model in models}, path)
+    return True
+
+
+def _margins(findings: Findings, path: Path) -> bool:
+    margins = _of_stages(findings, "relative_margins")
+    if margins:
         unit = "distance to the nearest boundary / length of the vector"
         margin_histogram(margins, path, unit)
-    if positive := of_stages("positive_cosines"):
-        path = drawn["Cosines of pairs"] = directory / "similarities.png"
-        both = config.loss.positive_margin, config.loss.negative_margin
+    return bool(margins)
+
+
+def _similarities(findings: Findings, path: Path) -> bool:
+    positive = _of_stages(findings, "positive_cosines")
+    if positive:
+        loss = findings.config.loss
+        both = loss.positive_margin, loss.negative_margin
         pulled = {
-            stage: both
-            for stage, trained in trained_by.items()
-            if "margin" in trained.loss_weights
+            file.stage: both
+            for file in findings.files
+            if file.trained_by and "margin" in file.trained_by.loss_weights
         }
-        similarity_histogram(positive, of_stages("negative_cosines"), path, pulled)
-    if results["final"].attacks:
-        drawn |= _draw_attacked(directory, config, model, split, class_names)
-    return drawn
+        negative = _of_stages(findings, "negative_cosines")
+        similarity_histogram(positive, negative, path, pulled)
+    return bool(positive)
 
 
-def _draw_attacked(
-    directory: Path,
-    config: Config,
-    model: keras.Model,
-    split: Split,
-    class_names: tuple[str, ...],
-) -> dict[str, Path]:
-    """The grid of adversarial examples, and the map of what they do to embeddings."""
-    settings, seed = config.evaluation, config.seed
-    rows = balanced_sample(split.labels, MAPPED, seed)
-    np.random.default_rng(seed).shuffle(rows)
-    images = split.images[rows].astype(np.float32) / 255
-    labels = split.labels[rows]
-    epsilon = settings.epsilons[len(settings.epsilons) // 2]
-    attack = make_attack("fgsm", epsilon, settings, seed)
-    adversarial = np.asarray(attack(model, images, labels))
-    title = f"FGSM, epsilon {strength_text(epsilon, settings.norm)}"
-    names = legible(class_names, "class", NAME_WIDTH)
+def _grid(findings: Findings, path: Path) -> bool:
+    examples = findings.final.examples
+    if examples is None:
+        return False
     shown = slice(0, SHOWN)
-    drawn = {"Adversarial examples": directory / "adversarial.png"}
-    before, after = (
-        np.argmax(model(pictures[shown], training=False), axis=1)
-        for pictures in (images, adversarial)
-    )
     adversarial_grid(
-        images[shown],
-        adversarial[shown],
-        labels[shown],
-        before,
-        after,
-        names,
-        drawn["Adversarial examples"],
-        title,
+        examples.images[shown],
+        examples.adversarial[shown],
+        examples.labels[shown],
+        examples.predictions[shown],
+        examples.adversarial_predictions[shown],
+        legible(findings.data.class_names, "class", NAME_WIDTH),
+        path,
+        examples.attack,
     )
-    if isinstance(model, ContrastiveClassifier):
-        path = drawn["Embeddings, clean and attacked"] = directory / "embedding.png"
-        clean, attacked = (
-            np.concatenate(
-                [
-                    np.asarray(model.embed(pictures[start : start + BATCH_SIZE]))
-                    for start in range(0, len(pictures), BATCH_SIZE)
-                ]
-            )
-            for pictures in (images, adversarial)
-        )
-        embedding_map(clean, attacked, labels, names, path, seed, title)
-    return drawn
+    return True
+
+
+def _map(findings: Findings, path: Path) -> bool:
+    examples = findings.final.examples
+    if examples is None:
+        return False
+    clean, attacked = examples.embeddings, examples.adversarial_embeddings
+    if clean is None or attacked is None:
+        return False
+    embedding_map(
+        clean,
+        attacked,
+        examples.labels,
+        legible(findings.data.class_names, "class", NAME_WIDTH),
+        path,
+        findings.config.seed,
+        examples.attack,
+    )
+    return True
+
+
+def _of_stages(findings: Findings, key: str) -> dict[str, np.ndarray]:
+    return {
+        stage: found.arrays[key]
+        for stage, found in findings.by_stage.items()
+        if key in found.arrays
+    }
+
+
+FIGURES = (
+    ReportFigure(
+        "Accuracy over attack strength", "robustness.png", "accuracy", _curves
+    ),
+    ReportFigure(
+        "Margins on the attacked images", "margins.png", "embedding", _margins
+    ),
+    ReportFigure("Cosines of pairs", "similarities.png", "embedding", _similarities),
+    ReportFigure("Adversarial examples", "adversarial.png", "embedding", _grid),
+    ReportFigure("Embeddings, clean and attacked", "embedding.png", "embedding", _map),
+)

@@ -5,16 +5,16 @@ import pytest
 
 from supcon_tf.attacks import PGD
 from supcon_tf.config import EvaluationConfig
-from supcon_tf.evaluation.model import evaluate
-from supcon_tf.evaluation.parts import Journal
+from supcon_tf.evaluation import evaluate
+from supcon_tf.evaluation.finished_parts import FinishedParts
 
 SUBJECT = {"seed": 0}
 
 
-def journal_with_a_part(folder):
-    journal = Journal(folder, SUBJECT)
-    journal.part("fgsm/0", lambda: {"survived": np.array([True, False])})
-    return journal
+def with_a_part(folder):
+    parts = FinishedParts(folder, SUBJECT)
+    parts.part("fgsm/0", lambda: {"survived": np.array([True, False])})
+    return parts
 
 
 def never():
@@ -22,43 +22,62 @@ def never():
 
 
 def test_a_finished_part_is_not_computed_again(tmp_path):
-    journal_with_a_part(tmp_path / "parts")
-    again = Journal(tmp_path / "parts", SUBJECT)
+    with_a_part(tmp_path / "parts")
+    again = FinishedParts(tmp_path / "parts", SUBJECT)
     np.testing.assert_array_equal(again.part("fgsm/0", never)["survived"], [1, 0])
 
 
 def test_parts_of_two_models_are_told_apart(tmp_path):
-    journal = Journal(tmp_path / "parts", SUBJECT)
+    parts = FinishedParts(tmp_path / "parts", SUBJECT)
     for name, value in (("pretrain", 1), ("final", 2)):
-        journal.within(name).part("clean", lambda value=value: {"x": value})
-    assert int(journal.within("pretrain").part("clean", never)["x"]) == 1
-    assert int(journal.within("final").part("clean", never)["x"]) == 2
+        parts.within(name).part("clean", lambda value=value: {"x": value})
+    assert int(parts.within("pretrain").part("clean", never)["x"]) == 1
+    assert int(parts.within("final").part("clean", never)["x"]) == 2
 
 
 def test_parts_of_another_subject_are_removed(tmp_path):
-    journal_with_a_part(tmp_path / "parts")
-    other = Journal(tmp_path / "parts", {"seed": 1})
+    with_a_part(tmp_path / "parts")
+    other = FinishedParts(tmp_path / "parts", {"seed": 1})
     assert int(other.part("fgsm/0", lambda: {"survived": 5})["survived"]) == 5
+
+
+def test_parts_of_an_earlier_version_are_not_taken_for_these(tmp_path):
+    """Their names had the number of the attack in the order of calls."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "subject.json").write_text(json.dumps(SUBJECT, indent=2) + "\n")
+    np.savez_compressed(folder / "checks+gradient.npz", usable=np.zeros(3, bool))
+    parts = FinishedParts(folder, SUBJECT).within("checks")
+    assert int(parts.part("gradient", lambda: {"usable": 5})["usable"]) == 5
 
 
 @pytest.mark.parametrize("size", [0, 40])
 def test_a_damaged_part_is_computed_again(tmp_path, size):
-    journal_with_a_part(tmp_path / "parts")
+    with_a_part(tmp_path / "parts")
     (part,) = (tmp_path / "parts").glob("*.npz")
     part.write_bytes(part.read_bytes()[:size])
-    again = Journal(tmp_path / "parts", SUBJECT)
+    again = FinishedParts(tmp_path / "parts", SUBJECT)
     assert int(again.part("fgsm/0", lambda: {"survived": 5})["survived"]) == 5
 
 
+def test_names_of_any_length_have_files_of_their_own(tmp_path):
+    """FGSM's hold every epsilon, of which there may be a hundred."""
+    parts = FinishedParts(tmp_path / "parts", SUBJECT)
+    names = ["+".join(f"fgsm@{e}" for e in range(n)) for n in (1, 10, 30, 31, 1000)]
+    for value, name in enumerate(names):
+        parts.part(name, lambda value=value: {"x": value})
+    assert [int(parts.part(name, never)["x"]) for name in names] == [0, 1, 2, 3, 4]
+
+
 def test_discarded_parts_leave_nothing(tmp_path):
-    journal_with_a_part(tmp_path / "parts").discard()
+    with_a_part(tmp_path / "parts").discard()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_journal_without_a_folder_keeps_nothing():
-    journal = Journal()
+def test_without_a_folder_nothing_is_kept():
+    parts = FinishedParts()
     for value in (1, 2):
-        assert int(journal.part("x", lambda value=value: {"x": value})["x"]) == value
+        assert int(parts.part("x", lambda value=value: {"x": value})["x"]) == value
 
 
 class Stop(Exception):
@@ -90,9 +109,9 @@ def test_a_stopped_evaluation_goes_on_and_finds_the_same(
         attacks=("fgsm", "pgd"), epsilons=(8.0, 16.0), pgd_steps=4, checks_limit=100
     )
 
-    def run(journal=None):
+    def run(parts=None):
         ended.clear()
-        return evaluate(honest, test_digits, config, seed=1, journal=journal)
+        return evaluate(honest, test_digits, config, seed=1, parts=parts)
 
     def without_seconds(summary):
         rows = [{**row, "seconds": 0} for row in summary["attacks"]]
@@ -102,9 +121,9 @@ def test_a_stopped_evaluation_goes_on_and_finds_the_same(
     # Two are the evaluation's own, the others the checks'.
     ended_at["last"] = 5
     with pytest.raises(Stop):
-        run(Journal(tmp_path / "parts", SUBJECT))
+        run(FinishedParts(tmp_path / "parts", SUBJECT))
     ended_at["last"] = None
-    resumed = run(Journal(tmp_path / "parts", SUBJECT))
+    resumed = run(FinishedParts(tmp_path / "parts", SUBJECT))
     assert len(ended) == all_attacks - 5
     assert without_seconds(resumed.summary) == without_seconds(whole.summary)
     assert resumed.outcomes.keys() == whole.outcomes.keys()

@@ -6,6 +6,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +15,30 @@ import numpy as np
 from supcon_tf.runs.files import replacing, write_text
 
 Arrays = dict[str, np.ndarray]
+# Of the parts' names; parts of other names must not be taken for these.
+VERSION = 2
+# Characters of a part's name that its file has.
+LONGEST = 100
 
 
-class Journal:
+@dataclass(frozen=True)
+class FinishedParts:
     """Keeps what was computed under a name, and gives it back instead of computing.
 
     Args:
         folder: where the parts lie; with None nothing is kept.
         subject: JSON-able, all that the parts depend on. Parts of another subject are
-            removed.
+            removed as soon as one of this is wanted.
+        prefix: of the parts' names.
     """
 
-    def __init__(
-        self, folder: Path | None = None, subject: Mapping[str, Any] | None = None
-    ) -> None:
-        self._folder = folder
-        self._prefix = ""
-        if folder is None:
-            return
-        text = json.dumps(subject, indent=2, sort_keys=True) + "\n"
-        named = folder / "subject.json"
-        if not named.is_file() or named.read_text(encoding="utf-8") != text:
-            self.discard()
-            folder.mkdir(parents=True)
-            write_text(named, text)
+    folder: Path | None = None
+    subject: Mapping[str, Any] | None = None
+    prefix: str = ""
 
-    def within(self, name: str) -> "Journal":
-        """The same journal, for parts whose names begin with `name`."""
-        inner = Journal()
-        inner._folder = self._folder
-        inner._prefix = f"{self._prefix}{name}/"
-        return inner
+    def within(self, name: str) -> "FinishedParts":
+        """The same folder, for parts whose names begin with `name`."""
+        return replace(self, prefix=f"{self.prefix}{name}/")
 
     def part(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """What `compute` gives, or gave before the evaluation was stopped.
@@ -53,9 +47,10 @@ class Journal:
             name: of the part, once in an evaluation.
             compute: gives named arrays, or what NumPy makes arrays of.
         """
-        if self._folder is None:
+        if self.folder is None:
             return _as_arrays(compute())
-        path = self._folder / (re.sub(r"[^\w.@=-]", "+", self._prefix + name) + ".npz")
+        self._claim(self.folder)
+        path = self.folder / f"{_file_name(self.prefix + name)}.npz"
         found = _read(path)
         if found is None:
             found = _as_arrays(compute())
@@ -65,14 +60,32 @@ class Journal:
 
     def discard(self) -> None:
         """Removes all parts, once the evaluation is written or makes no sense."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _claim(self, folder: Path) -> None:
+        """Makes sure that the parts in the folder are of this subject."""
+        subject = {"version": VERSION, "of": self.subject}
+        text = json.dumps(subject, indent=2, sort_keys=True) + "\n"
+        named = folder / "subject.json"
+        if not named.is_file() or named.read_text(encoding="utf-8") != text:
+            self.discard()
+            folder.mkdir(parents=True)
+            write_text(named, text)
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, to tell whether a model is still the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _file_name(name: str) -> str:
+    """A name that file systems take, however many epsilons it holds."""
+    plain = re.sub(r"[^\w.@=-]", "+", name)
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _as_arrays(values: Mapping[str, Any]) -> Arrays:

@@ -9,8 +9,9 @@ from records import model_result
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData, Split
-from supcon_tf.evaluation.model import Evaluation
-from supcon_tf.evaluation.results import finished_result, result_of
+from supcon_tf.evaluation.findings import Findings, ModelFile
+from supcon_tf.evaluation.finished_result import finished_result
+from supcon_tf.evaluation.model_evaluation import Evaluation
 from supcon_tf.runs.run_folder import RunFolder
 
 CONFIG = Config.from_flag_values({"epsilons": (8.0,), "seed": 3})
@@ -22,16 +23,17 @@ DATA = ImageData("digits", tuple("0123"), SPLIT, None, SPLIT)
 def folder(tmp_path):
     """A run folder with an evaluation of the two models in it."""
     folder = RunFolder(tmp_path)
-    files = {
+    paths = {
         "pretrain": folder.stage_model_file("pretrain"),
         "final": folder.model_file,
     }
     folder.stage("pretrain").mkdir()
-    for stage, path in files.items():
+    for stage, path in paths.items():
         path.write_text(stage)
-    found = {stage: Evaluation(model_result(stage), {}, {}) for stage in files}
-    result = result_of(CONFIG, DATA, SPLIT, found, files)
-    folder.robustness_file.write_text(result.to_json())
+    files = (ModelFile(path, "", stage, "") for stage, path in paths.items())
+    found = (Evaluation(model_result(stage), {}, {}) for stage in paths)
+    findings = Findings(CONFIG, DATA, SPLIT, tuple(files), tuple(found), 0)
+    folder.robustness_file.write_text(findings.result().to_json())
     folder.report_file.touch()
     return folder
 

@@ -1,16 +1,13 @@
 """Whether an evaluation holds all of an earlier one, and so may take its place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from supcon_tf.config import EvaluationConfig
+from supcon_tf.config.attacks import attacks_by_option
 from supcon_tf.config.options import plain_number
 from supcon_tf.errors import UserError
 from supcon_tf.results.record import AttackRow, EvaluationResult
 from supcon_tf.runs.run_folder import RunFolder
-
-# Settings that rows of robustness.json carry among their parameters.
-_STEPS_OF = ("pgd", "pgd_cw", "pgd_dlr", "transfer")
-_RESTARTS_OF = ("pgd", "pgd_cw", "pgd_dlr")
 
 
 def refuse_to_shrink(
@@ -28,16 +25,17 @@ def refuse_to_shrink(
     """
     if not folder.robustness_file.exists():
         return
+    # Where robustness.json does not say, the run was evaluated as it was trained.
+    trained_with = folder.config().evaluation
     try:
         text = folder.robustness_file.read_text(encoding="utf-8")
         earlier = EvaluationResult.from_json(text)
+        made_with = earlier.made_with(trained_with)
     except (OSError, ValueError) as error:
         raise UserError(
             "--run_dir holds a robustness.json that can't be read, so it is not "
             f"replaced; give --output. Received: {folder.robustness_file} ({error})"
         ) from error
-    # Where robustness.json does not say, the run was evaluated as it was trained.
-    made_with = earlier.made_with(folder.config().evaluation)
     lost = list(_losses(earlier, made_with, settings, num_examples))
     if lost:
         raise UserError(
@@ -64,10 +62,9 @@ def covers(
     except UserError:
         return False
     exact = ["split", "norm"]
-    for flag, attacks in (("pgd_steps", _STEPS_OF), ("pgd_restarts", _RESTARTS_OF)):
-        # The checks attack with PGD, whatever else does.
-        if settings.checks_limit or set(attacks) & set(settings.attacks):
-            exact.append(flag)
+    # The checks attack with PGD, whatever else does.
+    made = {*settings.attacks, *(("pgd",) if settings.checks_limit else ())}
+    exact += [o for o, attacks in attacks_by_option().items() if made & attacks.keys()]
     if settings.transfer_from:
         exact.append("transfer_from")
     return (
@@ -101,10 +98,8 @@ def _losses(
     strengths = sorted({row.strength for row in rows} - set(settings.epsilons))
     if strengths:
         yield f"--epsilons lacks {', '.join(map(plain_number, strengths))}"
-    yield from _changed(rows, "steps", "pgd_steps", settings.pgd_steps, _STEPS_OF)
-    yield from _changed(
-        rows, "restarts", "pgd_restarts", settings.pgd_restarts, _RESTARTS_OF
-    )
+    for option, arguments in attacks_by_option().items():
+        yield from _changed(rows, option, getattr(settings, option), arguments)
     if made_with.transfer_from and made_with.transfer_from != settings.transfer_from:
         yield (
             f"--transfer_from was {made_with.transfer_from}, now "
@@ -117,12 +112,23 @@ def _losses(
 
 
 def _changed(
-    rows: list[AttackRow], key: str, flag: str, value: int, of: tuple[str, ...]
+    rows: list[AttackRow], option: str, value: float, arguments: Mapping[str, str]
 ) -> Iterator[str]:
+    """Whether rows were made with another value of an option.
+
+    Args:
+        rows: of the earlier evaluation.
+        option: of `EvaluationConfig`.
+        value: that it has now.
+        arguments: the parameter of the row that it gives, by the name of the attack.
+    """
     values = {
         made_with
         for row in rows
-        if row.name in of and isinstance(made_with := row.parameters.get(key), int)
+        if row.name in arguments
+        and isinstance(
+            made_with := row.parameters.get(arguments[row.name]), int | float
+        )
     }
     if other := sorted(values - {value}):
-        yield f"--{flag} was {other[0]}, now {value}"
+        yield f"--{option} was {other[0]}, now {value}"
