@@ -69,8 +69,8 @@ def test_a_contrastive_encoder_of_another_run_is_told(chain, tmp_path):
     assert history_sentence(history) == SENTENCE.format(tmp_path)
     assert len(history_lines(history)) == 3
     card = model_card(folder, config, "final", ["a"], (32, 32, 3), True)
-    assert card["init_from"]["recipe"]["pretrain"]["loss_weights"] == {"supcon": 1.0}
-    assert card["init_from"]["init_from"]["recipe"]["pretrain"]["epochs"] == 3
+    assert card.init_from["recipe"]["pretrain"]["loss_weights"] == {"supcon": 1.0}
+    assert card.init_from["init_from"]["recipe"]["pretrain"]["epochs"] == 3
     for line in history_lines(history):
         assert f"- {line}\n" in markdown(card)
 
