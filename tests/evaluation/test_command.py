@@ -1,13 +1,16 @@
 """`python -m supcon_tf.evaluation`, on a run and on models of other people."""
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,9 +19,11 @@ from records import attack_row, check_row, evaluation_result, model_result
 
 import supcon_tf.evaluation
 from supcon_tf.commands.flags import run_command
+from supcon_tf.compare import __main__ as compare
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
+from supcon_tf.evaluation import attacked_model
 from supcon_tf.evaluation.__main__ import main
 from supcon_tf.evaluation.attack_factory import refuse_impossible_attacks
 from supcon_tf.evaluation.command import parse_request
@@ -27,6 +32,7 @@ from supcon_tf.evaluation.findings import ModelFile
 from supcon_tf.evaluation.preparation import keeping_parts, open_session
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
+from supcon_tf.models.folding import fold_batch_norm
 from supcon_tf.results.record import EmbeddingFigures, read_result
 from supcon_tf.runs.run_folder import RunFolder
 
@@ -94,36 +100,57 @@ def evaluated(run_dir):
     return write
 
 
-@pytest.fixture
-def answer(capsys):
+def answer(*words, command=main):
     """Exit code, standard output and error of the command, in this process."""
-
-    def run(*words, command=main):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            run_command(command, ["evaluation", *map(str, words)])
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as output,
+        contextlib.redirect_stderr(io.StringIO()) as error,
+        pytest.raises(SystemExit) as end,
+    ):
+        run_command(command, ["evaluation", *map(str, words)])
+    return end.value.code, output.getvalue(), error.getvalue()
 
 
-@pytest.fixture
-def refused(answer):
+def refused(*words, command=lambda argv: parse_request(argv) and None):
     """The one line of a refusal, by default of one that needs no TensorFlow."""
+    code, _, error = answer(*words, command=command)
+    assert code == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
 
-    def run(*words, command=lambda argv: parse_request(argv) and None):
-        code, _, error = answer(*words, command=command)
-        assert code == 2
-        assert error.startswith("error: ")
-        assert error.count("\n") == 1
-        return error
 
-    return run
+@pytest.fixture(scope="module")
+def elsewhere(trained, tmp_path_factory):
+    """A run that was evaluated into another folder, and what was said and done."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    run_dir, output = shutil.copytree(trained, folder / "run"), folder / "small"
+    before = contents(run_dir)
+    folded = []
+
+    def counted(model, *arguments):
+        folded.append(model)
+        return fold_batch_norm(model, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attacked_model, "fold_batch_norm", counted)
+        code, text, error = answer(
+            f"--run_dir={run_dir}",
+            f"--output={output}",
+            "--attacks=fgsm,pgd,transfer",
+            f"--transfer_from={trained}",
+            "--epsilons=8",
+            "--limit=20",
+        )
+    assert code == 0, error
+    assert contents(run_dir) == before
+    return SimpleNamespace(
+        run_dir=run_dir, output=output, text=text, error=error, folded=folded
+    )
 
 
 @pytest.fixture
-def refused_by_model(refused, tmp_path):
+def refused_by_model(tmp_path):
     """The one line that says why a model is not evaluated."""
 
     def run(path, *words):
@@ -205,24 +232,21 @@ def test_evaluate_is_still_a_name_of_the_package():
         supcon_tf.evaluation.evaluat  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_a_mistake_is_told_in_one_line():
+    for words, message in (
         ([], "either --run_dir or --model must be given"),
         (["--run_dir=R", "--model=M"], "Received: --run_dir='R' and --model='M'"),
         (["--run_dir=missing"], "config.json is needed. Received: missing"),
         (["--model=missing.keras", "--output=D"], "Received: missing.keras"),
         (["--run_dir=R", "--limit"], "Missing value for flag --limit"),
         (["--batch_size=3"], "unknown flag --batch_size"),
-    ],
-)
-def test_a_mistake_is_told_in_one_line(refused, words, message):
-    assert message in refused(*words)
+    ):
+        assert message in refused(*words)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_a_run_is_not_evaluated_with_wrong_flags(run_dir):
+    before = contents(run_dir)
+    for words, message in (
         (["--attacks=fgsm,bim"], "--attacks must be one of fgsm, pgd"),
         (["--epsilons=0"], "--epsilons must be above 0"),
         (["--epsilons=big"], "--epsilons must be numbers"),
@@ -232,77 +256,63 @@ def test_a_mistake_is_told_in_one_line(refused, words, message):
         (["--attacks=transfer"], "--attacks=transfer needs --transfer_from"),
         (["--transfer_from=."], "--transfer_from must be a run folder with a finished"),
         (["--output=/dev/null"], "--output must be a folder that can be written"),
-    ],
-)
-def test_a_run_is_not_evaluated_with_wrong_flags(refused, run_dir, words, message):
-    before = contents(run_dir)
-    assert message in refused(f"--run_dir={run_dir}", *words)
+    ):
+        assert message in refused(f"--run_dir={run_dir}", *words)
     assert contents(run_dir) == before
 
 
-def test_a_run_that_is_not_finished_is_refused(refused, run_dir):
+def test_a_run_that_is_not_finished_is_refused(run_dir):
     (run_dir / "model.keras").unlink()
     assert "must hold a finished model.keras" in refused(f"--run_dir={run_dir}")
 
 
-def test_output_is_never_the_folder_of_another_run(refused, run_dir, trained):
+def test_output_is_never_the_folder_of_another_run(run_dir, trained):
     error = refused(f"--run_dir={run_dir}", f"--output={trained}")
     assert "--output must not be the folder of another run" in error
 
 
-@pytest.mark.parametrize(
-    ("words", "difference"),
-    [
+def test_a_smaller_evaluation_does_not_replace_one_of_the_run(evaluated):
+    word = evaluated()
+    for words, difference in (
         (["--split=validation"], "--split was test, now validation"),
         (["--limit=39"], "--limit gives 39 of its 40 images"),
         (["--norm=l2", "--epsilons=4,8"], "--norm was linf, now l2"),
         (["--attacks=pgd,noise"], "--attacks lacks fgsm"),
         (["--epsilons=8,16"], "--epsilons lacks 4"),
         (["--checks_limit=19"], "--checks_limit was 20, now 19"),
-    ],
-)
-def test_a_smaller_evaluation_does_not_replace_one_of_the_run(
-    refused, evaluated, words, difference
-):
-    error = refused(evaluated(), *words)
-    assert error.endswith(f"It differs: {difference}\n")
-    assert "--output" in error
+    ):
+        error = refused(word, *words)
+        assert error.endswith(f"It differs: {difference}\n")
+        assert "--output" in error
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_an_evaluation_that_holds_the_earlier_one_may_replace_it(evaluated):
+    word = evaluated()
+    for words in (
         [],
         ["--limit=40"],
         ["--limit=4000"],
         ["--attacks=pgd,fgsm", "--epsilons=1,2,8,4"],
         ["--pgd_steps=1", "--pgd_restarts=9"],
         ["--checks_limit=21"],
-    ],
-)
-def test_an_evaluation_that_holds_the_earlier_one_may_replace_it(evaluated, words):
-    request = parse_request(["evaluation", evaluated(), *words])
-    assert request.output is None
+    ):
+        assert parse_request(["evaluation", word, *words]).output is None
 
 
-def test_every_difference_is_named(refused, evaluated):
+def test_every_difference_is_named(evaluated):
     error = refused(evaluated(), "--split=validation", "--limit=10", "--epsilons=1")
     assert "; --limit gives 10 of its 40 images; --epsilons lacks 4, 8" in error
 
 
-@pytest.mark.parametrize("name", ["pgd", "pgd_cw", "pgd_dlr"])
-def test_attacks_of_other_parameters_do_not_replace_each_other(
-    refused, evaluated, name
-):
-    words = [evaluated(row(name, 4.0, steps=2, restarts=1)), f"--attacks={name}"]
-    assert parse_request(["evaluation", *words]).output is None
-    assert "--pgd_steps was 2, now 3" in refused(*words, "--pgd_steps=3")
-    assert "--pgd_restarts was 1, now 2" in refused(*words, "--pgd_restarts=2")
+def test_attacks_of_other_parameters_do_not_replace_each_other(evaluated):
+    for name in ("pgd", "pgd_cw", "pgd_dlr"):
+        words = [evaluated(row(name, 4.0, steps=2, restarts=1)), f"--attacks={name}"]
+        assert parse_request(["evaluation", *words]).output is None
+        assert "--pgd_steps was 2, now 3" in refused(*words, "--pgd_steps=3")
+        assert "--pgd_restarts was 1, now 2" in refused(*words, "--pgd_restarts=2")
 
 
-def test_images_made_on_another_run_do_not_replace_each_other(
-    refused, evaluated, trained
-):
+def test_images_made_on_another_run_do_not_replace_each_other(evaluated, trained):
     earlier = {"attacks": ["fgsm"], "transfer_from": "elsewhere"}
     words = evaluated(settings=earlier), f"--transfer_from={trained}"
     assert "--transfer_from was elsewhere, now" in refused(*words)
@@ -313,7 +323,7 @@ def test_what_an_evaluation_recorded_counts_more_than_the_config(evaluated):
     assert parse_request(["evaluation", *words]).output is None
 
 
-def test_an_evaluation_that_cannot_be_read_is_not_replaced(refused, evaluated, run_dir):
+def test_an_evaluation_that_cannot_be_read_is_not_replaced(evaluated, run_dir):
     word = evaluated()
     for text in ("{", "[]", '{"models": 3}'):
         (run_dir / "robustness.json").write_text(text)
@@ -327,43 +337,45 @@ def test_another_output_takes_any_evaluation(evaluated, tmp_path):
     assert request.config.evaluation == dataclasses.replace(CONFIG.evaluation, limit=10)
 
 
-def test_the_run_folder_as_output_is_the_run_folder(refused, evaluated, run_dir):
+def test_the_run_folder_as_output_is_the_run_folder(evaluated, run_dir):
     error = refused(evaluated(), "--limit=10", f"--output={run_dir}/../run")
     assert "--limit gives 10" in error
 
 
-def test_a_run_is_evaluated_elsewhere_without_being_touched(answer, run_dir, tmp_path):
-    before, output = contents(run_dir), tmp_path / "small"
-    code, text, error = answer(
-        f"--run_dir={run_dir}",
-        f"--output={output}",
-        "--attacks=fgsm,pgd",
-        "--epsilons=8",
-        "--limit=20",
-    )
-    assert code == 0, error
-    assert contents(run_dir) == before
-    assert f"report: {output / 'report.md'}" in text
-    assert "| final    | pgd    |" in text
+def test_a_run_is_evaluated_elsewhere_without_being_touched(elsewhere, trained):
+    output = elsewhere.output
+    assert f"report: {output / 'report.md'}" in elsewhere.text
+    assert "| final    | pgd      |" in elsewhere.text
+    assert "| final    | transfer |" in elsewhere.text
     result = read_result(output / "robustness.json")
     assert result.num_examples == 20
     assert result.settings["pgd_steps"] == 2
     assert [model.stage for model in result.models] == ["pretrain", "final"]
+    assert [model.checks is None for model in result.models] == [True, False]
     names = [(row.name, row.epsilon_255) for row in result.final.attacks]
-    assert names == [("fgsm", 8), ("pgd", 8)]
+    assert names == [("fgsm", 8), ("pgd", 8), ("transfer", 8)]
     for check in result.final.failed_checks:
-        assert f"warning: check {check.name} failed: {check.detail}\n" in error
-    assert error.count("warning: check ") == len(result.final.failed_checks)
+        line = f"warning: check {check.name} failed: {check.detail}\n"
+        assert line in elsewhere.error
+    warnings = elsewhere.error.count("warning: check ")
+    assert warnings == len(result.final.failed_checks)
     report = (output / "report.md").read_text()
-    assert str(run_dir) in report
+    assert str(elsewhere.run_dir) in report
     assert "[flags.txt]" not in report
     assert not (output / "tensorboard").exists()
-    for picture in output.glob("figures/*.png"):
+    assert not (output / "evaluation_parts").exists()
+    pictures = list(output.glob("figures/*.png"))
+    assert len(pictures) == 5
+    for picture in pictures:
         assert f"(figures/{picture.name})" in report
 
 
+def test_batch_norm_is_folded_once_for_each_model(elsewhere):
+    assert len(elsewhere.folded) == len(["pretrain", "final", "transfer_from"])
+
+
 def test_a_larger_evaluation_replaces_and_the_smaller_one_then_does_not(
-    answer, refused, evaluated, run_dir
+    evaluated, run_dir
 ):
     word = evaluated(row("fgsm", 8.0), settings={"checks_limit": 0})
     smaller = parse_request(["evaluation", word, *QUICK])
@@ -396,25 +408,13 @@ def test_a_larger_evaluation_replaces_and_the_smaller_one_then_does_not(
     )
 
 
-def test_data_that_has_shrunk_does_not_replace_an_evaluation(refused, evaluated):
+def test_data_that_has_shrunk_does_not_replace_an_evaluation(evaluated):
     word = evaluated(row("fgsm", 8.0), num_examples=41)
     error = refused(word, command=main)
     assert "--limit gives 40 of its 41 images" in error
 
 
-def test_images_transfer_from_another_run(answer, run_dir, trained, tmp_path):
-    code, text, error = answer(
-        f"--run_dir={run_dir}",
-        f"--output={tmp_path / 'transfer'}",
-        "--attacks=transfer",
-        f"--transfer_from={trained}",
-        *QUICK,
-    )
-    assert code == 0, error
-    assert "| final    | transfer |" in text
-
-
-def test_a_transfer_source_of_other_images_is_refused(refused, run_dir, tmp_path):
+def test_a_transfer_source_of_other_images_is_refused(run_dir, tmp_path):
     (tmp_path / "other").mkdir()
     network((28, 28, 1)).save(tmp_path / "other" / "model.keras")
     source = f"--transfer_from={tmp_path / 'other'}"
@@ -423,7 +423,7 @@ def test_a_transfer_source_of_other_images_is_refused(refused, run_dir, tmp_path
     assert "(28, 28, 1)" in error
 
 
-def test_a_run_that_meets_other_data_is_refused(refused, answer, run_dir):
+def test_a_run_that_meets_other_data_is_refused(run_dir):
     config = json.loads((run_dir / "config.json").read_text())
     config["data"]["image_size"] = 20
     (run_dir / "config.json").write_text(json.dumps(config))
@@ -465,7 +465,7 @@ def test_attacks_that_cannot_be_made_are_refused_before_any_is_run():
         refuse_impossible_attacks(settings, classes=classes + 1)
 
 
-def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_path):
+def test_a_model_of_other_people_is_attacked_and_checked(theirs, tmp_path):
     output = tmp_path / "theirs"
     code, text, error = answer(
         f"--model={theirs}",
@@ -495,32 +495,29 @@ def test_a_model_of_other_people_is_attacked_and_checked(answer, theirs, tmp_pat
     assert "no better than chance" not in error
 
 
-def test_a_model_that_guesses_is_warned_of(answer, saved, tmp_path):
+def test_a_model_that_guesses_is_warned_of(saved, tmp_path):
     words = [f"--model={saved(network())}", f"--output={tmp_path / 'out'}", *DATA]
     code, _, error = answer(*words, *QUICK)
     assert code == 0
     assert "no better than chance" in error
 
 
-def test_a_model_needs_an_output(refused, theirs):
+def test_a_model_needs_an_output(theirs):
     assert "--model needs --output" in refused(f"--model={theirs}")
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (lambda: network(activation="softmax"), "an output through softmax"),
-        (lambda: network((16, 16, 1)), "Received: a model of (16, 16, 1) inputs"),
-        (lambda: network((32, 32, 3)), "Received: a model of (32, 32, 3) inputs"),
-        (lambda: network(outputs=7), "must give 10 logits"),
-        (lambda: network(outputs=1), "with two classes or more. Received: shape"),
-    ],
-)
-def test_a_model_that_does_not_fit_is_refused(refused_by_model, saved, model, message):
-    path = saved(model())
-    error = refused_by_model(path)
-    assert message in error
-    assert f"--model={path}" in error
+def test_a_model_that_does_not_fit_is_refused(refused_by_model, saved):
+    for model, message in (
+        (network(activation="softmax"), "an output through softmax"),
+        (network((16, 16, 1)), "Received: a model of (16, 16, 1) inputs"),
+        (network((32, 32, 3)), "Received: a model of (32, 32, 3) inputs"),
+        (network(outputs=7), "must give 10 logits"),
+        (network(outputs=1), "with two classes or more. Received: shape"),
+    ):
+        path = saved(model)
+        error = refused_by_model(path)
+        assert message in error
+        assert f"--model={path}" in error
 
 
 def test_probabilities_without_an_activation_are_refused(refused_by_model, saved):
@@ -576,15 +573,13 @@ def test_a_run_of_other_classes_is_refused_as_a_model(refused_by_model, data, sa
     assert "must know the 10 classes of digits (0, 1, 2, ...)" in error
 
 
-def test_an_evaluation_elsewhere_can_be_compared_and_made_again(
-    run_dir, tmp_path, monkeypatch, capsys
-):
-    from supcon_tf.compare import __main__ as compare
-    from supcon_tf.evaluation.__main__ import main
-
+def test_an_evaluation_elsewhere_can_be_compared_and_made_again(elsewhere, tmp_path):
     places = [tmp_path / name for name in ("first", "second")]
-    words = ["evaluation", f"--run_dir={run_dir}", "--attacks=fgsm", "--checks_limit=0"]
-    for place in (*places, places[0]):
-        main([*words, f"--output={place}"])
-    compare.main(["compare", *map(str, places), f"--output={tmp_path / 'both'}"])
+    for place in places:
+        shutil.copytree(elsewhere.output, place)
+    words = [f"--run_dir={elsewhere.run_dir}", f"--output={places[0]}", "--limit=20"]
+    assert answer(*words, *QUICK, "--attacks=fgsm")[0] == 0
+    assert len(read_result(places[0] / "robustness.json").final.attacks) == 1
+    both = [*map(str, places), f"--output={tmp_path / 'both'}"]
+    assert answer(*both, command=compare.main)[0] == 0
     assert (tmp_path / "both" / "comparison.md").exists()

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+import supcon_tf.attacks
 from supcon_tf.attacks import FGSM, PGD
 from supcon_tf.config import ATTACKS, EvaluationConfig
+from supcon_tf.config.attacks import NAMED_ATTACKS, NamedAttack, attacks_by_option
 from supcon_tf.data import Split
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation import evaluate
@@ -42,20 +44,19 @@ def predicted(model, images):
     return np.argmax(model(images, training=False), axis=1)
 
 
-@pytest.mark.parametrize("epsilon", CONFIG.epsilons)
-@pytest.mark.parametrize("name", ["fgsm", "pgd"])
-def test_outcomes_are_those_of_attacking_by_hand(
-    honest, split, measured, name, epsilon
-):
-    attack = FGSM(epsilon=epsilon / 255)
-    if name == "pgd":
-        attack = PGD(epsilon=epsilon / 255, steps=4, seed=3)
+def test_outcomes_are_those_of_attacking_by_hand(honest, split, measured):
     images = split.images.astype(np.float32) / 255
-    adversarial = attack(honest, images, split.labels)
     clean = predicted(honest, images) == split.labels
-    by_hand = clean & (predicted(honest, adversarial) == split.labels)
-    np.testing.assert_array_equal(measured.outcomes[f"{name}@{epsilon:g}"], by_hand)
-    assert 0 < by_hand.sum() < clean.sum() < len(split)
+    for epsilon in CONFIG.epsilons:
+        for name, attack in (
+            ("fgsm", FGSM(epsilon=epsilon / 255)),
+            ("pgd", PGD(epsilon=epsilon / 255, steps=4, seed=3)),
+        ):
+            adversarial = attack(honest, images, split.labels)
+            by_hand = clean & (predicted(honest, adversarial) == split.labels)
+            outcome = measured.outcomes[f"{name}@{epsilon:g}"]
+            np.testing.assert_array_equal(outcome, by_hand)
+            assert 0 < by_hand.sum() < clean.sum() < len(split)
 
 
 def test_clean_accuracy_is_that_of_all_images(honest, split, measured):
@@ -165,14 +166,43 @@ def test_a_model_that_is_always_wrong_has_nothing_to_lose(honest, split):
     assert [row.accuracy for row in measured.rows] == [0] * 6
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_every_name_of_the_command_line_is_an_attack(name, other_honest):
-    attack = make_attack(name, 8.0, EvaluationConfig(), 5, other_honest)
-    assert attack.epsilon == 8 / 255
-    parameters = json.loads(json.dumps(attack.parameters()))
-    assert parameters == attack.parameters()
-    assert parameters.get("seed", 5) == 5
-    assert ("seed" in parameters) == (name != "fgsm")
+def test_every_name_of_the_command_line_is_an_attack_with_its_settings(other_honest):
+    config = EvaluationConfig(pgd_steps=7, pgd_restarts=3)
+    options = attacks_by_option()
+    assert list(options) == ["pgd_steps", "pgd_restarts"]
+    for name in ATTACKS:
+        attack = make_attack(name, 8.0, config, 5, other_honest)
+        assert attack.epsilon == 8 / 255
+        parameters = json.loads(json.dumps(attack.parameters()))
+        assert parameters == attack.parameters()
+        assert parameters.get("seed", 5) == 5
+        assert ("seed" in parameters) == (name != "fgsm")
+        for option in options:
+            argument = options[option].get(name)
+            value = getattr(config, option)
+            assert argument is None or parameters[argument] == value
+            changed = dataclasses.replace(config, **{option: 11})
+            other = make_attack(name, 8.0, changed, 5, other_honest)
+            assert (other.parameters() != parameters) == (argument is not None)
+
+
+def test_an_attack_of_the_table_is_evaluated_like_any_other(honest, split, monkeypatch):
+    """Its class, where attacks are exported, and its row are all that it needs."""
+
+    class Another(PGD):
+        pass
+
+    monkeypatch.setattr(supcon_tf.attacks, "Another", Another, raising=False)
+    row = NamedAttack("Another", {"restarts": 2}, {"steps": "pgd_steps"})
+    monkeypatch.setitem(NAMED_ATTACKS, "another", row)
+    config = EvaluationConfig(epsilons=(40.0,), pgd_steps=3)
+    # The choices of the command line are those of the table when it was loaded.
+    object.__setattr__(config, "attacks", ("another",))
+    (measured,) = measured_on(honest, split, config).rows
+    assert (measured.name, measured.strength) == ("another", 40.0)
+    assert measured.parameters["restarts"] == 2
+    assert measured.parameters["steps"] == 3
+    assert attacks_by_option()["pgd_steps"]["another"] == "steps"
 
 
 def test_transfer_needs_a_source():
@@ -223,9 +253,8 @@ def test_epsilons_that_agree_to_six_digits_have_results_of_their_own(
     assert [e["accuracy"] for e in worst] == [r["accuracy"] for r in attacks]
 
 
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [
+def test_wilson_interval_has_the_published_values():
+    for successes, trials, low, high in (
         # The four examples of Newcombe 1998, Two-sided confidence intervals for the
         # single proportion, table I, method 3.
         (81, 263, 0.2553, 0.3662),
@@ -235,10 +264,9 @@ def test_epsilons_that_agree_to_six_digits_have_results_of_their_own(
         # Mirrored: what survives is what does not fall.
         (20, 20, 0.8389, 1.0),
         (0, 0, 0.0, 1.0),
-    ],
-)
-def test_wilson_interval_has_the_published_values(successes, trials, low, high):
-    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=5e-5)
+    ):
+        found = wilson_interval(successes, trials)
+        assert found == pytest.approx((low, high), abs=5e-5)
 
 
 def test_wilson_interval_ends_exactly_at_0_and_at_1():
