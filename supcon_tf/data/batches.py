@@ -1,7 +1,8 @@
 """Batches of a split, as `tf.data`, that any run can repeat from any step."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -174,6 +175,22 @@ def refuse_batches(split: Split, batch_size: int, classes_per_batch: int) -> Non
         )
 
 
+def batches_of(dataset: tf.data.Dataset, split: Split) -> Iterator[Any]:
+    """The batches of a data set that is made of a split.
+
+    Raises:
+        UserError: if an image can't be decoded, which TensorFlow puts into words of its
+            own.
+    """
+    try:
+        yield from dataset
+    except tf.errors.OpError:
+        failure = getattr(split.images, "failure", None)
+        if failure is None:
+            raise
+        raise failure from None
+
+
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """All images of a split in order, unchanged; the last batch may be smaller.
 
@@ -208,7 +225,8 @@ def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def _gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from (B,) indices to (B, H, W, 3) uint8 images."""
     images = split.images
-    if not isinstance(images, np.memmap) and images.nbytes <= _LARGEST_TENSOR:
+    in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+    if in_memory and images.nbytes <= _LARGEST_TENSOR:
         # An eager tensor, which a graph refers to instead of containing it; tf.data
         # reads it on the CPU, where it would be copied to from a GPU at every batch.
         with tf.device("CPU"):

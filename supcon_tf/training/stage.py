@@ -2,7 +2,7 @@
 
 import contextlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import keras
 
 from supcon_tf.config import Config, StageConfig
 from supcon_tf.data import ImageData
-from supcon_tf.data.batches import Batches
+from supcon_tf.data.batches import Batches, batches_of
 from supcon_tf.distribution.workers import Workers
+from supcon_tf.errors import UserError
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.build import in_full_precision
 from supcon_tf.runs.files import publish, temporary_beside
@@ -156,7 +157,7 @@ class StageTrainer:
         alone = self.workers.count == 1
         for reporter in self.reporters:
             reporter.begin_epoch(self.position.step)
-        for batch in self.batches.epoch(self.position.epoch, self.position.step, rows):
+        for batch in self._batches(rows):
             metrics, stopping = self.step(batch, self.stop.requested)
             refuse_nonfinite(
                 self.name,
@@ -177,6 +178,17 @@ class StageTrainer:
             reporter.stop_clock()
         # A resume may find the epoch without a step left.
         return metrics or {m.name: float(m.result()) for m in self.model.metrics}
+
+    def _batches(self, rows: tuple[int, int]) -> Iterator[Any]:
+        """What is left of this epoch; at an image that can't be read, all is saved."""
+        epoch = self.batches.epoch(self.position.epoch, self.position.step, rows)
+        try:
+            yield from batches_of(epoch, self.data.train)
+        except UserError:
+            # Of many workers one is here, and saving takes all of them.
+            if self.workers.count == 1:
+                self.state.save(self.position)
+            raise
 
     def _judge_epoch(self) -> dict[str, float]:
         """What held-out images say of the epoch, which is over then."""

@@ -55,7 +55,7 @@ def run_checks(
     rows = balanced_sample(split.labels, config.checks_limit, seed)
     if not len(rows):
         return []
-    sample = Split(split.images[rows], split.labels[rows])
+    sample = split.subset(rows)
     evidence = gather(model, sample, config, seed, source, title, journal)
     return [
         check_rules.pgd_not_weaker_than_fgsm(evidence),
