@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.data.augmentation.policies import augment
+from supcon_tf.data.augmentation.policies import (
+    augment,
+    augment_parts,
+    begins_with_crop,
+)
+from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
 from supcon_tf.data.order import by_class, shuffled
 from supcon_tf.errors import UserError
@@ -128,11 +133,48 @@ class Batches:
             def make(
                 indices: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
             ) -> tuple[tf.Tensor, tf.Tensor]:
+                if self.cuts_stored_images:
+                    return self._cut(indices, seed, (first, last)), labels
                 images = _to_float(self._gather(indices))
                 return self._augmented(images, seed, (first, last)), labels
 
             self._makers[first, last] = make
         return self._makers[first, last]
+
+    @property
+    def crops(self) -> bool:
+        """Whether resized crops are shown."""
+        return begins_with_crop(self._augmentation)
+
+    @property
+    def cuts_stored_images(self) -> bool:
+        """Whether these are of images as they are stored, not of `image_size`."""
+        return self.crops and isinstance(self._split.images, EncodedImages)
+
+    def _cut(
+        self, indices: tf.Tensor, seed: tf.Tensor, rows: tuple[int, int]
+    ) -> tf.Tensor:
+        images, views = self._split.images, self._views
+        assert isinstance(images, EncodedImages)
+        shape = images.shape[1:]
+
+        def cut(crops: tf.Tensor) -> tf.Tensor:
+            crops = tf.reshape(crops, (-1, views, 5))
+            (parts,) = tf.numpy_function(
+                images.cut, [indices, crops], [tf.float32], stateful=False
+            )
+            return tf.reshape(parts, (-1, *shape)) / 255.0
+
+        augmented = augment_parts(
+            cut,
+            self._augmentation,
+            seed,
+            batch_size=self._batch_size * views,
+            rows=(rows[0] * views, rows[1] * views),
+        )
+        if views == 1:
+            return tf.ensure_shape(augmented, (rows[1] - rows[0], *shape))
+        return tf.reshape(augmented, (rows[1] - rows[0], views, *shape))
 
     def _augmented(
         self, images: tf.Tensor, seed: tf.Tensor, rows: tuple[int, int]

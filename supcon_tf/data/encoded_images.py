@@ -28,6 +28,7 @@ class EncodedImages:
         source: the images, and those that are not wanted.
         indices: (N,) of the wanted ones.
         image_shape: (H, W, 3).
+        crop_to_aspect_ratio: whether images keep their proportions, see `DataConfig`.
         skip_bad_images: whether others may take the place of bad images.
         origin: the flag that images come from, for errors.
 
@@ -45,6 +46,7 @@ class EncodedImages:
         indices: np.ndarray,
         image_shape: tuple[int, int, int],
         *,
+        crop_to_aspect_ratio: bool = False,
         skip_bad_images: bool = False,
         origin: str = "--data_dir",
     ) -> None:
@@ -53,6 +55,7 @@ class EncodedImages:
         self.failure: UserError | None = None
         self._all = indices
         self._image_shape = image_shape
+        self._keep_proportions = crop_to_aspect_ratio
         self._skip, self._origin = skip_bad_images, origin
 
     @property
@@ -95,8 +98,40 @@ class EncodedImages:
         """Some of the images, which stay encoded."""
         part = EncodedImages(self.source, self.indices[rows], self._image_shape)
         part._all, part._skip = self._all, self._skip
+        part._keep_proportions = self._keep_proportions
         part.left_out, part._origin = self.left_out, self._origin
         return part
+
+    def cut(self, rows: np.ndarray, crops: np.ndarray) -> np.ndarray:
+        """Parts of some images, taken from them as they are stored.
+
+        Args:
+            rows: (R,) of the images.
+            crops: (R, V, 5) float32, V parts of each, see `draw_crops`.
+
+        Returns:
+            (R, V, H, W, 3) float32, 0 to 255.
+        """
+        from supcon_tf.data.decoding.cutting import cut
+
+        stored, size = self.source.stored, self._image_shape[:2]
+        assert stored is not None
+        found = np.empty((*crops.shape[:2], *self._image_shape), np.float32)
+
+        def cut_one(place: int) -> None:
+            def parts(index: int) -> np.ndarray:
+                return cut(
+                    stored.content(index),
+                    lambda content: stored.decode(index, content),
+                    crops[place],
+                    size,
+                    self._keep_proportions,
+                )
+
+            found[place] = self.try_to(parts, int(self.indices[rows[place]]))
+
+        side_by_side(cut_one, len(rows))
+        return found
 
     @cached_property
     def stored_sizes(self) -> np.ndarray:

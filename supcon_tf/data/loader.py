@@ -324,6 +324,7 @@ def _encoded(
             owner,
             indices,
             image_shape,
+            crop_to_aspect_ratio=config.crop_to_aspect_ratio,
             skip_bad_images=config.skip_bad_images,
             origin=origin(config),
         )

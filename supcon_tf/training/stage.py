@@ -86,7 +86,7 @@ class StageTrainer:
             variables,
             Checkpoints(
                 folder.stage(name),
-                run_identity(config, data),
+                self._identity(),
                 self.settings.epochs,
                 self.steps,
             ),
@@ -255,6 +255,15 @@ class StageTrainer:
         )
         progress.go_on(self.position.epoch)
         return progress
+
+    def _identity(self) -> dict[str, Any]:
+        """That of the run, and of the pixels of this stage."""
+        identity = run_identity(self.config, self.data)
+        if self.batches.crops:
+            stored = self.batches.cuts_stored_images
+            name = f"what --{self.name}_augmentation crops (by --cache_gib)"
+            identity[name] = "stored images" if stored else "images of --image_size"
+        return identity
 
     def _prepare(self) -> list[keras.Variable]:
         """Compiles the model for the stage; returns all that changes in training."""
