@@ -30,6 +30,7 @@ BENCHMARKS = {
     "attacks": "attack_speed",
     "autoattack": "autoattack_speed",
     "input": "input_speed",
+    "streaming": "stream_speed",
     "startup": "startup_speed",
     "replicas": "replica_speed",
     "export": "export_speed",

@@ -8,6 +8,7 @@ and what was killed when.
 """
 
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -64,10 +65,13 @@ def ended(process, seconds):
 def main(folder, seed, kills, words):
     train, rng = train_main(), random.Random(seed)
     log = folder / "log.txt"
+    # Images in memory, and images that stay encoded, in turns: the bits are the same.
+    caches = itertools.cycle(("--cache_gib=4", "--cache_gib=0"))
 
     def attempt(name, seconds):
         """Exit code of an attempt on a run; None if it was killed."""
-        process = started(train, [*words, f"--run_dir={folder / name}"], log)
+        flags = [*words, next(caches), f"--run_dir={folder / name}"]
+        process = started(train, flags, log)
         code = ended(process, seconds)
         if code is None:
             os.kill(process, signal.SIGKILL)

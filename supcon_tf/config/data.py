@@ -31,6 +31,11 @@ class DataConfig(Section):
         minimum=0,
         maximum=1024,
     )
+    crop_to_aspect_ratio: bool = option(
+        False,
+        "with --image_size: resize the middle square of an image, so that it keeps its "
+        "proportions, instead of the whole image",
+    )
     limit_train: int = option(
         0,
         "use this many training images, class-balanced and seeded, counted before the "
@@ -62,8 +67,8 @@ class DataConfig(Section):
     )
     cache_gib: float = option(
         4.0,
-        "decoded images are kept in memory up to this size (GiB), else read from a "
-        "memory-mapped file on disk",
+        "decoded images are kept in memory up to this size (GiB); above it they stay "
+        "encoded and are decoded when they are used",
         minimum=0,
         changes="nothing",
     )

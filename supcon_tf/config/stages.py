@@ -71,7 +71,7 @@ class StageConfig(Section):
     augmentation: str = option(
         "crop_flip",
         "how training images are varied",
-        choices=("none", "crop_flip", "simclr", "randaugment"),
+        choices=("none", "crop_flip", "resized_crop", "simclr", "randaugment"),
     )
     views: int = option(
         1, "augmented views of each image in a batch", minimum=1, maximum=2

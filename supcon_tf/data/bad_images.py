@@ -29,7 +29,7 @@ def refuse_bad_images(
     Raises:
         UserError: otherwise.
     """
-    where = "--data_dir" if config.data_dir else f"--dataset={config.dataset}"
+    where = origin(config)
     if not config.skip_bad_images:
         raise UserError(
             f"{where} has images that can't be decoded (--skip_bad_images leaves them "
@@ -43,6 +43,11 @@ def refuse_bad_images(
                 f"Received: none of {class_names[lost[0]]} in a split, without "
                 f"{listed(bad)}"
             )
+
+
+def origin(config: DataConfig) -> str:
+    """The flag that says where images come from."""
+    return "--data_dir" if config.data_dir else f"--dataset={config.dataset}"
 
 
 def listed(bad: Sequence[str]) -> str:

@@ -1,12 +1,18 @@
 """Batches of a split, as `tf.data`, that any run can repeat from any step."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from supcon_tf.data.augmentation.policies import augment
+from supcon_tf.data.augmentation.policies import (
+    augment,
+    augment_parts,
+    begins_with_crop,
+)
+from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
 from supcon_tf.data.order import by_class, shuffled
 from supcon_tf.errors import UserError
@@ -127,11 +133,48 @@ class Batches:
             def make(
                 indices: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
             ) -> tuple[tf.Tensor, tf.Tensor]:
+                if self.cuts_stored_images:
+                    return self._cut(indices, seed, (first, last)), labels
                 images = _to_float(self._gather(indices))
                 return self._augmented(images, seed, (first, last)), labels
 
             self._makers[first, last] = make
         return self._makers[first, last]
+
+    @property
+    def crops(self) -> bool:
+        """Whether resized crops are shown."""
+        return begins_with_crop(self._augmentation)
+
+    @property
+    def cuts_stored_images(self) -> bool:
+        """Whether these are of images as they are stored, not of `image_size`."""
+        return self.crops and isinstance(self._split.images, EncodedImages)
+
+    def _cut(
+        self, indices: tf.Tensor, seed: tf.Tensor, rows: tuple[int, int]
+    ) -> tf.Tensor:
+        images, views = self._split.images, self._views
+        assert isinstance(images, EncodedImages)
+        shape = images.shape[1:]
+
+        def cut(crops: tf.Tensor) -> tf.Tensor:
+            crops = tf.reshape(crops, (-1, views, 5))
+            (parts,) = tf.numpy_function(
+                images.cut, [indices, crops], [tf.float32], stateful=False
+            )
+            return tf.reshape(parts, (-1, *shape)) / 255.0
+
+        augmented = augment_parts(
+            cut,
+            self._augmentation,
+            seed,
+            batch_size=self._batch_size * views,
+            rows=(rows[0] * views, rows[1] * views),
+        )
+        if views == 1:
+            return tf.ensure_shape(augmented, (rows[1] - rows[0], *shape))
+        return tf.reshape(augmented, (rows[1] - rows[0], views, *shape))
 
     def _augmented(
         self, images: tf.Tensor, seed: tf.Tensor, rows: tuple[int, int]
@@ -174,6 +217,22 @@ def refuse_batches(split: Split, batch_size: int, classes_per_batch: int) -> Non
         )
 
 
+def batches_of(dataset: tf.data.Dataset, split: Split) -> Iterator[Any]:
+    """The batches of a data set that is made of a split.
+
+    Raises:
+        UserError: if an image can't be decoded, which TensorFlow puts into words of its
+            own.
+    """
+    try:
+        yield from dataset
+    except tf.errors.OpError:
+        failure = getattr(split.images, "failure", None)
+        if failure is None:
+            raise
+        raise failure from None
+
+
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """All images of a split in order, unchanged; the last batch may be smaller.
 
@@ -208,7 +267,8 @@ def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def _gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from (B,) indices to (B, H, W, 3) uint8 images."""
     images = split.images
-    if not isinstance(images, np.memmap) and images.nbytes <= _LARGEST_TENSOR:
+    in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+    if in_memory and images.nbytes <= _LARGEST_TENSOR:
         # An eager tensor, which a graph refers to instead of containing it; tf.data
         # reads it on the CPU, where it would be copied to from a GPU at every batch.
         with tf.device("CPU"):

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,9 @@ from supcon_tf.errors import UserError
 
 SCHEMA = 1
 # Up to this many bytes of a split are digested, evenly spaced images of a larger one.
-_DIGESTED_WHOLE = 256 * 2**20
+DIGESTED_WHOLE = 256 * 2**20
 _DIGESTED_SAMPLE = 64 * 2**20
+_AT_ONCE = 64
 
 # By class, the name of each image and the bytes of its file. The name is that of the
 # file below --data_dir; without files it is a position, SOURCE_SPLIT/17, of no size.
@@ -37,11 +38,21 @@ class SplitFingerprint:
     digested: int
 
     def __len__(self) -> int:
+        if isinstance(self.examples, ListedExamples):
+            return self.examples.count
         return sum(map(len, self.examples.values()))
 
     @cached_property
     def digest(self) -> str:
-        return _digest(self.to_json())
+        """That of `to_json`, of which one class at a time is in memory."""
+        hasher = hashlib.sha256(b'{"examples": {')
+        for place, owner in enumerate(sorted(self.examples)):
+            names = json.dumps(_written(self.examples[owner]), sort_keys=True)
+            hasher.update(f"{', ' if place else ''}{json.dumps(owner)}: ".encode())
+            hasher.update(names.encode())
+        pixels = json.dumps(self._of_pixels(), sort_keys=True)
+        hasher.update(f'}}, "images": {len(self)}, "pixels": {pixels}}}'.encode())
+        return hasher.hexdigest()
 
     def images(self) -> dict[str, tuple[str, int | None]]:
         """By name: the class and the bytes of an image."""
@@ -54,12 +65,23 @@ class SplitFingerprint:
     def to_json(self) -> dict[str, Any]:
         return {
             "images": len(self),
-            "pixels": {"sha256": self.pixels, "of_images": self.digested},
+            "pixels": self._of_pixels(),
             "examples": {
-                owner: _packed(names) if None in names.values() else dict(names)
-                for owner, names in self.examples.items()
+                owner: _written(names) for owner, names in self.examples.items()
             },
         }
+
+    def json_parts(self) -> Iterator[str]:
+        """The text of `to_json`, indented, class by class."""
+        yield f'{{\n   "images": {len(self)},\n   "pixels": '
+        yield _indented(self._of_pixels(), 3) + ',\n   "examples": {'
+        for place, (owner, names) in enumerate(self.examples.items()):
+            yield f"{',' if place else ''}\n    {json.dumps(owner)}: "
+            yield _indented(_written(names), 4)
+        yield "\n   }\n  }"
+
+    def _of_pixels(self) -> dict[str, Any]:
+        return {"sha256": self.pixels, "of_images": self.digested}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SplitFingerprint":
@@ -85,6 +107,8 @@ class Fingerprint:
         splits: train, perhaps validation, test.
         held_out_by: how images were held out, see `supcon_tf.data.load`.
         since_start: whether it was taken before the first step of the run.
+        statistics_of: how many training images the channel statistics are of; 0 for
+            all, as those of runs of earlier versions are.
     """
 
     dataset: str
@@ -92,6 +116,7 @@ class Fingerprint:
     splits: Mapping[str, SplitFingerprint]
     held_out_by: str = field(default="name", compare=False)
     since_start: bool = field(default=True, compare=False)
+    statistics_of: int = field(default=0, compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -131,6 +156,10 @@ class Fingerprint:
         return [image for image, known in mine.items() if theirs.get(image) == known]
 
     def to_json(self) -> str:
+        return "".join(self.json_parts())
+
+    def json_parts(self) -> Iterator[str]:
+        """The text of `to_json`, of which a part at a time is in memory."""
         values = {
             "schema": SCHEMA,
             "digest": self.digest,
@@ -138,9 +167,13 @@ class Fingerprint:
             "class_names": self.class_names,
             "held_out_by": self.held_out_by,
             "since_start": self.since_start,
-            "splits": {name: split.to_json() for name, split in self.splits.items()},
+            "statistics_of": self.statistics_of,
         }
-        return json.dumps(values, indent=1) + "\n"
+        yield _indented(values, 0).removesuffix("\n}") + ',\n "splits": {'
+        for place, (name, split) in enumerate(self.splits.items()):
+            yield f"{',' if place else ''}\n  {json.dumps(name)}: "
+            yield from split.json_parts()
+        yield "\n }\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Fingerprint":
@@ -162,22 +195,75 @@ class Fingerprint:
                 },
                 values["held_out_by"],
                 values["since_start"],
+                values.get("statistics_of", 0),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"this is no fingerprint: {error!r}") from error
 
 
-def digest_of_pixels(images: np.ndarray) -> tuple[str, int]:
+class ListedExamples(Mapping[str, Mapping[str, int | None]]):
+    """The same as a mapping of mappings, which are made when they are asked for.
+
+    Args:
+        class_names: of the labels.
+        labels: (N,) of the images.
+        indices: (N,) of the images in their source.
+        name: of the image of an index.
+        sizes: (N,) bytes of their files; None if they are not files.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        labels: np.ndarray,
+        indices: np.ndarray,
+        name: Callable[[int], str],
+        sizes: np.ndarray | None,
+    ) -> None:
+        # Those of a folder lie class by class already.
+        if (labels[1:] < labels[:-1]).any():
+            order = np.argsort(labels, kind="stable")
+            labels, indices = labels[order], indices[order]
+            sizes = None if sizes is None else sizes[order]
+        self.count = len(labels)
+        self._starts = np.searchsorted(labels, np.arange(len(class_names) + 1))
+        self._numbers = {owner: k for k, owner in enumerate(class_names)}
+        self._indices, self._name, self._sizes = indices, name, sizes
+
+    def __getitem__(self, owner: str) -> dict[str, int | None]:
+        number = self._numbers[owner]
+        part = slice(*self._starts[number : number + 2])
+        names = map(self._name, self._indices[part].tolist())
+        if self._sizes is None:
+            return dict.fromkeys(names)
+        return dict(zip(names, self._sizes[part].tolist(), strict=True))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+def digest_of_pixels(images: Any) -> tuple[str, int]:
     """SHA-256 of images (N, H, W, C) uint8, and how many of them it is of."""
     count = len(images)
-    each = max(1, images[:1].nbytes)
-    if images.nbytes > _DIGESTED_WHOLE:
+    each = max(1, int(np.prod(images.shape[1:])))
+    if images.nbytes > DIGESTED_WHOLE:
         count = max(1, _DIGESTED_SAMPLE // each)
     chosen = np.linspace(0, len(images) - 1, count).astype(np.int64)
     hasher = hashlib.sha256(repr(images.shape[1:]).encode())
-    for index in chosen:
-        hasher.update(images[index].tobytes())
+    for start in range(0, count, _AT_ONCE):
+        hasher.update(images[chosen[start : start + _AT_ONCE]].tobytes())
     return hasher.hexdigest(), count
+
+
+def _written(names: Mapping[str, int | None]) -> str | dict[str, int | None]:
+    return _packed(names) if None in names.values() else dict(names)
+
+
+def _indented(values: Any, depth: int) -> str:
+    return json.dumps(values, indent=1).replace("\n", "\n" + " " * depth)
 
 
 def _digest(values: Any) -> str:

@@ -1,14 +1,15 @@
-"""What `load` returns: decoded images, their labels, the names of their classes."""
+"""What `load` returns: images, their labels, the names of their classes."""
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from supcon_tf.data.fingerprint import Fingerprint
+from supcon_tf.data.encoded_images import EncodedImages
+from supcon_tf.data.fingerprint import DIGESTED_WHOLE, Fingerprint
+from supcon_tf.data.repeated import Repeated, repeated
 
-_IMAGES_AT_ONCE = 1024
+_BYTES_AT_ONCE = 64 * 2**20
+_SAMPLE = 4096
 _UNKNOWN = Fingerprint("", (), {})
 
 
@@ -17,16 +18,22 @@ class Split:
     """Some images with their labels, in a fixed order.
 
     Args:
-        images: (N, H, W, C) uint8; from `load` RGB, and a `np.memmap` if they exceed
-            the memory that they may take.
+        images: (N, H, W, C) uint8; from `load` RGB, and `EncodedImages`, which are
+            indexed as an array is, if they exceed the memory that they may take.
         labels: (N,) int64, in [0, number of classes).
     """
 
-    images: np.ndarray
+    images: np.ndarray | EncodedImages
     labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def subset(self, rows: np.ndarray) -> "Split":
+        """Some of the images; encoded ones stay so."""
+        if isinstance(self.images, EncodedImages):
+            return Split(self.images.subset(rows), self.labels[rows])
+        return Split(self.images[rows], self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -61,19 +68,28 @@ class ImageData:
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def channel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+    def channel_statistics(self, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel of the training images.
 
-        They are exact (from a histogram of the 256 values) and need memory for some
-        images only.
+        They are exact for the images that they are of (from a histogram of the 256
+        values), and need memory for some images only.
+
+        Args:
+            exact: of all images, rather than of a seeded sample of 4,096 where there
+                are more than 256 MiB of them.
 
         Returns:
             Two float64 arrays of shape (3,), in units of the [0, 1] pixel range. The
             deviation of a constant channel is 0.
         """
         counts = np.zeros((3, 256), np.int64)
-        for start in range(0, len(self.train), _IMAGES_AT_ONCE):
-            chunk = self.train.images[start : start + _IMAGES_AT_ONCE]
+        rows = np.arange(len(self.train))
+        sample = 0 if exact else statistics_sample(self.train)
+        if sample:
+            rows = np.random.default_rng(0).permutation(rows)[:sample]
+        at_once = max(1, _BYTES_AT_ONCE // int(np.prod(self.image_shape)))
+        for start in range(0, len(rows), at_once):
+            chunk = self.train.images[rows[start : start + at_once]]
             for channel in range(3):
                 values = chunk[..., channel].ravel()
                 counts[channel] += np.bincount(values, minlength=256)
@@ -83,26 +99,14 @@ class ImageData:
         variance = (shares * (levels - mean[:, None]) ** 2).sum(axis=1)
         return mean, np.sqrt(variance)
 
-    def repeated(self, split: Split) -> int:
-        """How many images of a split are byte for byte also training images."""
-        # Whole images are compared where a row of them agrees: reading all of a large
-        # data set would take longer than it is worth.
-        row = self.image_shape[0] // 2
-        rows = {each.tobytes() for each in _in_chunks(split.images, row)}
-        alike = [
-            index
-            for index, each in enumerate(_in_chunks(self.train.images, row))
-            if each.tobytes() in rows
-        ]
-        seen = {_digest(self.train.images[index]) for index in alike}
-        return sum(_digest(image) in seen for image in split.images) if seen else 0
+    def repeated(self, split: Split) -> Repeated:
+        """How many images of a split are also training images."""
+        return repeated(self.train.images, split.images)
 
 
-def _in_chunks(images: np.ndarray, row: int) -> Iterator[np.ndarray]:
-    """The given row of each image, read some at a time."""
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
-        yield from np.asarray(images[start : start + _IMAGES_AT_ONCE, row])
+def statistics_sample(train: Split) -> int:
+    """How many images the channel statistics are of; 0 for all.
 
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+    It depends on the images alone, and not on where they are kept.
+    """
+    return min(_SAMPLE, len(train)) if train.images.nbytes > DIGESTED_WHOLE else 0

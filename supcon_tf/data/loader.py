@@ -1,20 +1,26 @@
-"""`load`: from a config to decoded images, divided into train, validation and test."""
+"""`load`: from a config to images, divided into train, validation and test."""
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from supcon_tf.config import DataConfig
-from supcon_tf.data.bad_images import listed, moved_together, refuse_bad_images
+from supcon_tf.data.bad_images import (
+    listed,
+    moved_together,
+    origin,
+    refuse_bad_images,
+)
+from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.fingerprint import (
     Fingerprint,
+    ListedExamples,
     SplitFingerprint,
     digest_of_pixels,
 )
-from supcon_tf.data.image_data import ImageData, Split
+from supcon_tf.data.image_data import ImageData, Split, statistics_sample
 from supcon_tf.data.sources.source import Source, SourceSplit
 from supcon_tf.data.splits import balanced_sample, split_by_name, stratified_split
-from supcon_tf.data.storage import allocate
 from supcon_tf.errors import UserError
 
 # Which images of a source make up one of our splits.
@@ -22,14 +28,15 @@ _Chosen = tuple[SourceSplit, np.ndarray]
 
 
 def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
-    """Reads a data set, once, into uint8 images.
+    """Reads a data set once into uint8 images, or lists it if these take too much.
 
     Images are chosen by their labels before any is decoded: a test share is held out
     if the source has no test images, then `limit_train` and `limit_test` are counted,
     class-balanced, and the validation share is taken from what remains for training
     if the source has no validation images. All of that depends on `split_seed` alone;
     a file that is held out stays so when others are added or removed. Images that can't
-    be decoded are refused, or left out with `skip_bad_images`.
+    be decoded are refused, or left out with `skip_bad_images`; of those that stay
+    encoded another of the class takes the place of one that is trained on.
 
     Args:
         config: the source, the limits, the shares, the seed and the memory.
@@ -37,7 +44,8 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
             out images are all drawn anew when files are added or removed.
 
     Returns:
-        The data. Its images are memory-mapped if they exceed `cache_gib`.
+        The data. If its images, decoded, exceed `cache_gib`, they stay encoded and are
+        decoded when they are indexed.
 
     Raises:
         UserError: in one line that names the flag, if the data can't be found, read,
@@ -56,26 +64,46 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
         )
     _check_labels(source, config)
     chosen = _choose(source, config, held_out_by)
-    splits, bad = _decode(chosen, source.image_shape, config.cache_gib)
     notes = [*source.notes, *_about_validation(source, chosen.get("validation"))]
-    if bad:
+    images = sum(len(indices) for _, indices in chosen.values())
+    gib = images * int(np.prod(source.image_shape)) / 2**30
+    if gib <= config.cache_gib:
+        loaded = _decoded(chosen, source.image_shape)
+    else:
+        loaded = _encoded(chosen, source.image_shape, config)
+        notes.append(
+            f"the {images:,} images stay encoded and are decoded when they are used: "
+            f"together they take {gib:.3g} GiB, more than --cache_gib="
+            f"{config.cache_gib:g}"
+        )
+    ready = loaded.splits
+    if loaded.bad:
         before = [split.labels[indices] for split, indices in chosen.values()]
-        left = [split.labels for _, split in splits.values()]
-        refuse_bad_images(bad, before, left, source.class_names, config)
-        notes.append(f"left out by --skip_bad_images, {listed(bad)}")
-    decoded = {name: split for name, (_, split) in splits.items()}
+        left = [split.labels for split in ready.values()]
+        refuse_bad_images(loaded.bad, before, left, source.class_names, config)
+        notes.append(f"left out by --skip_bad_images, {listed(loaded.bad)}")
+    sample = statistics_sample(ready["train"])
+    if sample:
+        notes.append(
+            f"mean and deviation of the channels are those of {sample:,} training "
+            "images, a seeded sample"
+        )
     fingerprints = {
         name: _fingerprint(chosen[name][0], indices, split, source.class_names)
-        for name, (indices, split) in splits.items()
+        for name, (indices, split) in loaded.known.items()
     }
     return ImageData(
         name=source.name,
         class_names=source.class_names,
-        train=decoded["train"],
-        validation=decoded.get("validation"),
-        test=decoded["test"],
+        train=ready["train"],
+        validation=ready.get("validation"),
+        test=ready["test"],
         fingerprint=Fingerprint(
-            config.dataset, source.class_names, fingerprints, held_out_by
+            config.dataset,
+            source.class_names,
+            fingerprints,
+            held_out_by,
+            statistics_of=sample,
         ),
         notes=tuple(notes),
     )
@@ -90,10 +118,17 @@ def _open(config: DataConfig) -> Source:
     if config.dataset == "folder":
         from supcon_tf.data.sources.folder import open_folder
 
-        return open_folder(config.data_dir, config.image_size)
+        return open_folder(
+            config.data_dir, config.image_size, config.crop_to_aspect_ratio
+        )
     from supcon_tf.data.sources.tfds import open_tfds
 
-    return open_tfds(config.dataset, config.data_dir, config.image_size)
+    return open_tfds(
+        config.dataset,
+        config.data_dir,
+        config.image_size,
+        config.crop_to_aspect_ratio,
+    )
 
 
 def _check_labels(source: Source, config: DataConfig) -> None:
@@ -165,7 +200,7 @@ def _held_out(
     if split.files is None or held_out_by == "order":
         kept, held = stratified_split(labels, share, seed)
     else:
-        names = [split.files[index] for index in indices]
+        names = (split.files[index] for index in indices.tolist())
         kept, held = split_by_name(labels, names, share, seed, purpose)
     return indices[kept], indices[held]
 
@@ -176,24 +211,25 @@ def _fingerprint(
     split: Split,
     class_names: tuple[str, ...],
 ) -> SplitFingerprint:
-    examples: dict[str, dict[str, int | None]] = {name: {} for name in class_names}
-    for index, label in zip(indices.tolist(), split.labels.tolist(), strict=True):
-        named = examples[class_names[label]]
-        if source.files is None:
-            named[f"{source.name}/{index}"] = None
+    def name(index: int) -> str:
+        return source.files[index] if source.files else f"{source.name}/{index}"
+
+    sizes = None
+    if source.files is not None and source.stored is not None:
+        if isinstance(split.images, EncodedImages):
+            sizes = split.images.stored_sizes
+            # Which is refused, or warned of.
+            for gone in np.flatnonzero(sizes < 0):
+                split.images[gone]
         else:
-            path = source.root / source.files[index]
-            named[source.files[index]] = _file_size(path)
+            sizes = source.stored.sizes(indices)
+            for gone in np.flatnonzero(sizes < 0)[:1]:
+                raise UserError(
+                    "--data_dir changed while it was read. Received: "
+                    f"{source.root / source.files[indices[gone]]} is gone"
+                )
+    examples = ListedExamples(class_names, split.labels, indices, name, sizes)
     return SplitFingerprint(examples, *digest_of_pixels(split.images))
-
-
-def _file_size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise UserError(
-            f"--data_dir changed while it was read. Received: {path} ({error.strerror})"
-        ) from error
 
 
 def _empty(flag: str, share: float, count: int) -> str:
@@ -231,14 +267,26 @@ def _about_validation(source: Source, chosen: _Chosen | None) -> list[str]:
     ]
 
 
-def _decode(
-    chosen: dict[str, _Chosen], image_shape: tuple[int, int, int], cache_gib: float
-) -> tuple[dict[str, tuple[np.ndarray, Split]], list[str]]:
-    """The images that could be decoded, with their indices; the names of the others."""
+@dataclass(frozen=True)
+class _Loaded:
+    """Splits by their names.
+
+    Args:
+        splits: as they are used.
+        known: those that the fingerprint is of, with the indices of their images.
+        bad: images that could not be decoded.
+    """
+
+    splits: dict[str, Split]
+    known: dict[str, tuple[np.ndarray, Split]]
+    bad: list[str]
+
+
+def _decoded(chosen: dict[str, _Chosen], image_shape: tuple[int, int, int]) -> _Loaded:
+    """All images that can be decoded, in memory."""
     count = sum(len(indices) for _, indices in chosen.values())
-    size = count * int(np.prod(image_shape))
-    images = allocate((count, *image_shape), in_memory=size <= cache_gib * 2**30)
-    splits: dict[str, tuple[np.ndarray, Split]] = {}
+    images = np.empty((count, *image_shape), np.uint8)
+    known: dict[str, tuple[np.ndarray, Split]] = {}
     bad_names: list[str] = []
     # Parts of one source lie side by side, so that it is read in one pass.
     for owner in {id(split): split for split, _ in chosen.values()}.values():
@@ -252,7 +300,39 @@ def _decode(
             rows = [row - start for row in bad if start <= row < stop]
             kept = np.delete(indices, rows)
             pixels = moved_together(images[start:stop], rows)
-            splits[name] = kept, Split(pixels, owner.labels[kept])
+            known[name] = kept, Split(pixels, owner.labels[kept])
             start = stop
         images = images[start:]
-    return splits, bad_names
+    splits = {name: split for name, (_, split) in known.items()}
+    return _Loaded(splits, known, bad_names)
+
+
+def _encoded(
+    chosen: dict[str, _Chosen], image_shape: tuple[int, int, int], config: DataConfig
+) -> _Loaded:
+    """All images as they are stored.
+
+    With `skip_bad_images` those that are held out are decoded once, so that an
+    evaluation is of the others alone. The fingerprint is of all, or a run could not go
+    on with the flag that it needs once it has met a bad image.
+    """
+    known: dict[str, tuple[np.ndarray, Split]] = {}
+    splits: dict[str, Split] = {}
+    bad_names: list[str] = []
+    for name, (owner, indices) in chosen.items():
+        images = EncodedImages(
+            owner,
+            indices,
+            image_shape,
+            crop_to_aspect_ratio=config.crop_to_aspect_ratio,
+            skip_bad_images=config.skip_bad_images,
+            origin=origin(config),
+        )
+        split = Split(images, owner.labels[indices])
+        known[name] = indices, split
+        if name != "train" and config.skip_bad_images:
+            bad = images.find_bad(name)
+            bad_names += bad.values()
+            split = split.subset(np.delete(np.arange(len(split)), list(bad)))
+        splits[name] = split
+    return _Loaded(splits, known, bad_names)

@@ -6,7 +6,7 @@ alone, `split_by_name` on the images' names and not on their order.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def stratified_split(
 
 
 def split_by_name(
-    labels: np.ndarray, names: Sequence[str], share: float, seed: int, purpose: str
+    labels: np.ndarray, names: Iterable[str], share: float, seed: int, purpose: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Divides indices into those kept and a held-out share, each by its own name.
 
@@ -106,7 +106,9 @@ def split_by_name(
         `which_set` of https://arxiv.org/abs/1804.03209.
     """
     salt = f"{seed}/{purpose}/".encode()
-    places = np.array([_place(salt + os.fsencode(name)) for name in names])
+    places = np.fromiter(
+        (_place(salt + os.fsencode(name)) for name in names), float, len(labels)
+    )
     chosen = places < share
     for members in _members(labels):
         by_place = members[np.argsort(places[members])]

@@ -54,7 +54,7 @@ def adversarial_examples(
     sample = _sample(session.split, session.seed)
     strengths = session.config.epsilons
     strength = strengths[len(strengths) // 2]
-    images = sample.images.astype(np.float32) / 255
+    images = sample.images[:].astype(np.float32) / 255
     attack = session.attack("fgsm", strength)
     adversarial = np.asarray(attack(target, images, sample.labels))
     embedded = isinstance(model, ContrastiveClassifier)
@@ -73,7 +73,7 @@ def adversarial_examples(
 def _sample(split: Split, seed: int) -> Split:
     rows = balanced_sample(split.labels, MOST, seed)
     np.random.default_rng(seed).shuffle(rows)
-    return Split(split.images[rows], split.labels[rows])
+    return split.subset(rows)
 
 
 def _predictions(target: Target, images: np.ndarray) -> np.ndarray:

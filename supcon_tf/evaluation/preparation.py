@@ -49,7 +49,7 @@ def chosen_split(data: ImageData, config: Config) -> Split:
         )
     if settings.limit and settings.limit < len(split):
         rows = balanced_sample(split.labels, settings.limit, config.data.split_seed)
-        split = Split(split.images[rows], split.labels[rows])
+        split = split.subset(rows)
     return split
 
 

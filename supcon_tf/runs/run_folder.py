@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from supcon_tf.config import FINAL, Config
 from supcon_tf.config.flag_lines import flagfile_text
 from supcon_tf.errors import UserError
-from supcon_tf.runs.files import naming, remove_leftovers, write_text
+from supcon_tf.runs.files import naming, remove_leftovers, replacing, write_text
 
 if TYPE_CHECKING:
     from supcon_tf.data.fingerprint import Fingerprint
@@ -112,7 +112,8 @@ class RunFolder:
             if fingerprint is not None and not known:
                 begins = not self.has_trained()
                 fingerprint = dataclasses.replace(fingerprint, since_start=begins)
-                write_text(self.data_file, fingerprint.to_json())
+                with replacing(self.data_file) as file:
+                    file.writelines(part.encode() for part in fingerprint.json_parts())
         except OSError as error:
             raise UserError(
                 f"--run_dir must be a folder that can be written. "

@@ -51,10 +51,12 @@ def facts(config: Config, data: "ImageData", split: str) -> list[str]:
     if images is None:
         return []
     found = []
-    if repeated := data.repeated(images):
+    repeated = data.repeated(images)
+    if repeated.found:
+        of = f"{repeated.looked_at} of the " if repeated.looked_at < len(images) else ""
         found.append(
-            f"{repeated} of the {len(images)} {split} images are byte for byte "
-            "training images"
+            f"{repeated.found} of {of or 'the '}{len(images)} {split} images are byte "
+            "for byte training images"
         )
     for path, theirs in earlier_runs(config):
         if shared := _shared(data, split, theirs):

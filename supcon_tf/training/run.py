@@ -10,6 +10,7 @@ import numpy as np
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
 from supcon_tf.data.batches import refuse_batches
+from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import UserError
 from supcon_tf.models import ContrastiveClassifier, load_model
@@ -38,7 +39,11 @@ def train(
     """
     stages = [name for name, _ in config.stages()]
     finished = workers.chief_says(folder.model_file.exists())
-    model = None if finished else _first_model(config, data, workers)
+    model = None
+    if not finished:
+        exact = workers.on_chief(lambda: _knew_all_statistics(folder))
+        exact = bool(workers.chief_says(bool(exact)))
+        model = _first_model(config, data, workers, exact)
     workers.on_chief(lambda: folder.begin(config, data.fingerprint))
     if model is None:
         return
@@ -71,13 +76,22 @@ def train(
                 publish(temporary, folder.model_file)
 
 
+def _knew_all_statistics(folder: RunFolder) -> bool:
+    """Whether the run is of an earlier version, which took them of all images."""
+    known = folder.fingerprint() if folder.has_trained() else None
+    return folder.has_trained() and (known is None or known.statistics_of == 0)
+
+
 def _first_model(
-    config: Config, data: ImageData, workers: Workers
+    config: Config, data: ImageData, workers: Workers, exact_statistics: bool
 ) -> ContrastiveClassifier:
     """The model before its first step, on every worker."""
     refuse_batches(data.train, config.batch_size, config.classes_per_batch)
     _refuse_unguarded_adversary(config, data)
-    mean, std = data.channel_statistics()
+    # Crops are of other pixels then.
+    encoded = isinstance(data.train.images, EncodedImages)
+    workers.refuse_difference("--cache_gib: some decode all images", b"%d" % encoded)
+    mean, std = data.channel_statistics(exact_statistics)
     # A channel that never changes would be divided by 0; one grey level is less still.
     std = np.maximum(std, 1 / 255)
     with workers.strategy.scope():

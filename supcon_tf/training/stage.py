@@ -1,12 +1,14 @@
 """One stage of training, from its config to its finished model."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
-from supcon_tf.data.batches import Batches
+from supcon_tf.data.batches import Batches, batches_of
 from supcon_tf.distribution.workers import Workers
+from supcon_tf.errors import UserError
 from supcon_tf.models import ContrastiveClassifier
 from supcon_tf.models.saving import save_model
 from supcon_tf.runs.run_folder import RunFolder
@@ -77,7 +79,7 @@ class StageTrainer:
             prepared.variables,
             Checkpoints(
                 folder.stage(name),
-                run_identity(config, data),
+                self._identity(),
                 self.settings.epochs,
                 self.steps,
             ),
@@ -148,7 +150,7 @@ class StageTrainer:
         alone = self.workers.count == 1
         for reporter in self.reporters:
             reporter.begin_epoch(self.position.step)
-        for batch in self.batches.epoch(self.position.epoch, self.position.step, rows):
+        for batch in self._batches(rows):
             metrics, stopping = self.step(batch, self.stop.requested)
             refuse_nonfinite(
                 self.name,
@@ -169,6 +171,17 @@ class StageTrainer:
             reporter.stop_clock()
         # A resume may find the epoch without a step left.
         return metrics or {m.name: float(m.result()) for m in self.model.metrics}
+
+    def _batches(self, rows: tuple[int, int]) -> Iterator[Any]:
+        """What is left of this epoch; at an image that can't be read, all is saved."""
+        epoch = self.batches.epoch(self.position.epoch, self.position.step, rows)
+        try:
+            yield from batches_of(epoch, self.data.train)
+        except UserError:
+            # Of many workers one is here, and saving takes all of them.
+            if self.workers.count == 1:
+                self.state.save(self.position)
+            raise
 
     def _judge_epoch(self) -> dict[str, float]:
         """What held-out images say of the epoch, which is over then."""
@@ -234,6 +247,15 @@ class StageTrainer:
         )
         progress.go_on(self.position.epoch)
         return progress
+
+    def _identity(self) -> dict[str, Any]:
+        """That of the run, and of the pixels of this stage."""
+        identity = run_identity(self.config, self.data)
+        if self.batches.crops:
+            stored = self.batches.cuts_stored_images
+            name = f"what --{self.name}_augmentation crops (by --cache_gib)"
+            identity[name] = "stored images" if stored else "images of --image_size"
+        return identity
 
     def _wants_snapshot(self) -> bool:
         every, epoch = self.config.projector.projector_every, self.position.epoch

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.data import Split
-from supcon_tf.data.batches import evaluation_batches
+from supcon_tf.data.batches import batches_of, evaluation_batches
 from supcon_tf.distribution.replicas import sum_over_replicas
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import ContrastiveClassifier
@@ -77,7 +77,7 @@ def validation(
 
     def run(after_batch: Callable[[], None]) -> dict[str, float]:
         parts = []
-        for batch in evaluation_batches(split, batch_size):
+        for batch in batches_of(evaluation_batches(split, batch_size), split):
             parts.append(outcomes(*batch))
             after_batch()
         correct, losses = (

@@ -11,13 +11,15 @@ from supcon_tf.data.augmentation.color_jitter import (
     mix_channels,
 )
 from supcon_tf.data.augmentation.policies import (
+    _CROPPING,
     _resized_crop_flip,
     augment,
     shift_and_flip,
 )
 from supcon_tf.data.augmentation.random_numbers import Draws
+from supcon_tf.data.augmentation.resized_crop import crop_boxes, draw_crops
 
-POLICIES = ("none", "crop_flip", "simclr", "randaugment")
+POLICIES = ("none", "crop_flip", "resized_crop", "simclr", "randaugment")
 SEED = tf.constant([1, 2])
 
 
@@ -118,20 +120,47 @@ def test_crop_flip_draws_every_shift_and_both_directions():
 @pytest.mark.parametrize("size", [8, 32, 33])
 def test_resized_crop_never_reaches_beyond_the_image(size):
     white = tf.ones((3000, size, size, 3))
-    result = _resized_crop_flip(white, Draws(SEED, 3000, None))
+    result = _resized_crop_flip(white, Draws(SEED, 3000, None), (0.08, 1.0))
     np.testing.assert_allclose(result, 1, atol=1e-6)
 
 
-def test_resized_crop_shows_a_fifth_to_all_of_the_image():
+@pytest.mark.parametrize(("policy", "least"), [("simclr", 0.2), ("resized_crop", 0.08)])
+def test_resized_crop_shows_a_share_to_all_of_the_image(policy, least):
     ramp = np.linspace(0, 1, 32, dtype=np.float32)
     across = np.broadcast_to(ramp[None, None, :, None], (2000, 32, 32, 3))
-    result = _resized_crop_flip(tf.constant(across), Draws(SEED, 2000, None)).numpy()
+    areas, _ = _CROPPING[policy]
+    draws = Draws(SEED, 2000, None)
+    result = _resized_crop_flip(tf.constant(across), draws, areas).numpy()
     spans = result[:, 0, -1, 0] - result[:, 0, 0, 0]
     assert 0.45 < np.mean(spans < 0) < 0.55
     widths = np.abs(spans)
-    assert np.sqrt(0.2 * 3 / 4) - 1e-3 <= widths.min() < 0.5
+    assert np.sqrt(least * 3 / 4) - 1e-3 <= widths.min() < np.sqrt(least) + 0.06
     assert widths.max() > 0.99
     assert len(np.unique(np.round(widths, 3))) > 300
+
+
+def test_crops_have_the_shape_and_area_that_were_drawn_where_they_fit():
+    crops = draw_crops(Draws(SEED, 1000, None), (0.08, 1.0))
+    numbers = [part.numpy() for part in crops]
+    area, ratio = numbers[:2]
+    for height, width in ((300, 300), (200, 500)):
+        for keep_ratio in (False, True):
+            size = (height, width, keep_ratio)
+            boxes = crop_boxes(numbers, *size, library=np)
+            for ours, twin in zip(boxes, crop_boxes(crops, *size), strict=True):
+                np.testing.assert_allclose(ours, twin, atol=1e-6)
+            top, left, bottom, right = boxes
+            tall, wide = (bottom - top) * height, np.abs(right - left) * width
+            fits = (tall < height * 0.999) & (wide < width * 0.999)
+            assert 0.3 < fits.mean() < 0.95
+            same_ratio = slice(None) if keep_ratio else fits
+            np.testing.assert_allclose(
+                (wide / tall)[same_ratio], ratio[same_ratio], rtol=1e-3
+            )
+            shares = (tall * wide / height / width)[fits]
+            np.testing.assert_allclose(shares, area[fits], rtol=1e-3)
+            assert min(top.min(), left.min(), right.min()) >= 0
+            assert max(bottom.max(), left.max(), right.max()) <= 1
 
 
 def test_brightness_multiplies(images):

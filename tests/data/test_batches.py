@@ -8,7 +8,7 @@ from supcon_tf.data import Split
 from supcon_tf.data.batches import Batches, evaluation_batches
 from supcon_tf.errors import UserError
 
-POLICIES = ("none", "crop_flip", "simclr", "randaugment")
+POLICIES = ("none", "crop_flip", "resized_crop", "simclr", "randaugment")
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def test_pixels_of_large_splits_are_sampled_and_that_is_kept(monkeypatch):
     changed[17, 0, 0, 0] ^= 1
     assert digest_of_pixels(changed)[0] != whole
     assert digest_of_pixels(images.reshape(40, 2, 8, 3))[0] != whole
-    monkeypatch.setattr(fingerprint, "_DIGESTED_WHOLE", 39 * 48)
+    monkeypatch.setattr(fingerprint, "DIGESTED_WHOLE", 39 * 48)
     monkeypatch.setattr(fingerprint, "_DIGESTED_SAMPLE", 10 * 48)
     sampled, count = digest_of_pixels(images)
     assert count == 10

@@ -6,9 +6,9 @@ import pytest
 
 from supcon_tf.config import DataConfig
 from supcon_tf.data import ImageData, Split, load
+from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.loader import _check_labels
 from supcon_tf.data.sources.source import Source, SourceSplit
-from supcon_tf.data.storage import allocate
 from supcon_tf.errors import UserError
 
 
@@ -106,22 +106,20 @@ def test_label_out_of_range_is_refused():
         _check_labels(source, DataConfig(dataset="x"))
 
 
-def test_images_beyond_the_cache_are_memory_mapped_and_equal(digits):
-    mapped = load(DataConfig(cache_gib=0.0))
+def test_images_beyond_the_cache_stay_encoded_and_equal(digits):
+    streamed = load(DataConfig(cache_gib=0.0))
     for name in ("train", "validation", "test"):
-        images = getattr(mapped, name).images
-        assert isinstance(images, np.memmap)
-        np.testing.assert_array_equal(images, getattr(digits, name).images)
-    assert not isinstance(digits.train.images, np.memmap)
-
-
-def test_full_disk_is_told_before_images_are_written(monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
-    with pytest.raises(UserError, match=r"--cache_gib .*No space left"):
-        allocate((10, 8, 8, 3), in_memory=False)
+        images, decoded = getattr(streamed, name).images, getattr(digits, name).images
+        assert isinstance(images, EncodedImages)
+        assert (images.shape, images.dtype) == (decoded.shape, decoded.dtype)
+        np.testing.assert_array_equal(images[:], decoded)
+    assert isinstance(digits.train.images, np.ndarray)
+    assert streamed.fingerprint == digits.fingerprint
+    assert streamed.fingerprint.digest == digits.fingerprint.digest
+    np.testing.assert_array_equal(
+        streamed.channel_statistics(), digits.channel_statistics()
+    )
+    assert "stay encoded" in streamed.notes[0]
 
 
 def test_channel_statistics_equal_those_of_numpy():

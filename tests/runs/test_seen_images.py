@@ -128,8 +128,8 @@ def test_test_images_that_are_training_images_are_counted(begun):
         HELD_OUT.fingerprint,
     )
     slow = sum(any((one == other).all() for other in images) for one in copies)
-    assert repeated.repeated(repeated.test) == slow == 2
-    assert HELD_OUT.repeated(HELD_OUT.test) == 0
+    assert repeated.repeated(repeated.test).found == slow == 2
+    assert HELD_OUT.repeated(HELD_OUT.test).found == 0
     folder, config = begun("new")
     assert part_in_training(folder, config, repeated) == (
         "; 2 of the 5 test images are byte for byte training images."

@@ -25,6 +25,9 @@ FLAGS = (
     "--width=2",
     "--batch_size=32",
     "--pretrain_epochs=2",
+    # Images that stay encoded, and crops of these.
+    "--cache_gib=0",
+    "--pretrain_augmentation=resized_crop",
     "--finetune_epochs=1",
     "--epsilons=8",
     "--checks_limit=0",
@@ -184,7 +187,7 @@ def test_workers_may_become_more_and_fewer(trained, tmp_path):
     without.mkdir()
     (with_start / "start").symlink_to(trained[0])
     words = [
-        *(*FLAGS, "--init_from=start", "--batch_size=30"),
+        *(*FLAGS, "--init_from=start", "--batch_size=30", "--cache_gib=4"),
         *("--pretrain_epochs=0", "--finetune_epochs=2"),
     ]
     alone = Worker(*words, f"--run_dir={tmp_path / 'alone'}", cwd=with_start)

@@ -4,7 +4,6 @@ Every policy is a pure function of (images, seed, place in the global batch): st
 layers can't promise that inside a parallel `map`.
 """
 
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -12,11 +11,7 @@ import tensorflow as tf
 from supcon_tf.data.augmentation.color_jitter import color_jitter
 from supcon_tf.data.augmentation.randaugment import rand_augment
 from supcon_tf.data.augmentation.random_numbers import Draws
-
-_CROP_AREA = (0.2, 1.0)
-_CROP_RATIO = (3 / 4, 4 / 3)
-# Of a side: a thousandth of a pixel at 1,000 pixels.
-_INSIDE = 1e-6
+from supcon_tf.data.augmentation.resized_crop import crop_boxes, draw_crops
 
 
 def augment(
@@ -34,8 +29,9 @@ def augment(
     - `none`: the images as they are.
     - `crop_flip`: zero padding of H/8 and W/8 (4 pixels at 32), a random crop of the
       original size, a horizontal flip with probability 1/2.
-    - `simclr`: a random resized crop (area 0.2 to 1, aspect ratio 3/4 to 4/3, sides
-      cut to the image), a flip, then `color_jitter`.
+    - `resized_crop`: a random resized crop (area 0.08 to 1, aspect ratio 3/4 to 4/3,
+      sides cut to the image) and a flip, the recipe of ImageNet.
+    - `simclr`: the same with an area from 0.2 to 1, then `color_jitter`.
     - `randaugment`: `crop_flip`, then `rand_augment`.
 
     Args:
@@ -52,19 +48,54 @@ def augment(
         ValueError: if the policy is unknown, or `rows` comes without `batch_size`.
 
     Reference:
+        Resized crop: https://arxiv.org/abs/1409.4842, section 6.
         SimCLR: https://arxiv.org/abs/2002.05709, appendix A.
         RandAugment: https://arxiv.org/abs/1909.13719.
     """
-    if policy not in _POLICIES:
-        raise ValueError(
-            f"policy must be one of {', '.join(_POLICIES)}. Received: {policy!r}"
-        )
+    if policy not in {*_POLICIES, *_CROPPING}:
+        known = ", ".join([*_POLICIES, *_CROPPING])
+        raise ValueError(f"policy must be one of {known}. Received: {policy!r}")
     if rows and batch_size is None:
         raise ValueError(f"rows needs batch_size. Received: rows={rows}")
     images = tf.convert_to_tensor(images, tf.float32)
     size = tf.shape(images)[0] if batch_size is None else batch_size
-    augmented = _POLICIES[policy](images, Draws(seed, size, rows))
+    draws = Draws(seed, size, rows)
+    if policy in _CROPPING:
+        areas, following = _CROPPING[policy]
+        augmented = following(_resized_crop_flip(images, draws, areas), draws)
+    else:
+        augmented = _POLICIES[policy](images, draws)
     return tf.ensure_shape(tf.clip_by_value(augmented, 0.0, 1.0), images.shape)
+
+
+def begins_with_crop(policy: str) -> bool:
+    """Whether a policy shows parts of images, which need not be decoded whole."""
+    return policy in _CROPPING
+
+
+def augment_parts(
+    cut: Callable[[tf.Tensor], tf.Tensor],
+    policy: str,
+    seed: tf.Tensor,
+    *,
+    batch_size: int,
+    rows: tuple[int, int],
+) -> tf.Tensor:
+    """As `augment`, of images of which `cut` gives the parts that a policy shows.
+
+    Args:
+        cut: from (R, 5) float32 crops of the images of `rows` (see `draw_crops`) to
+            what these show, (R, H, W, 3) float32 in [0, 1].
+        policy: one that begins with a crop.
+        seed: (2,) integers.
+        batch_size: images in the global batch.
+        rows: (first, last + 1) of the global batch.
+    """
+    draws = Draws(seed, batch_size, rows)
+    areas, following = _CROPPING[policy]
+    crops = [tf.cast(part, tf.float32) for part in draw_crops(draws, areas)]
+    augmented = following(cut(draws.mine(tf.stack(crops, axis=1))), draws)
+    return tf.clip_by_value(augmented, 0.0, 1.0)
 
 
 def _none(images: tf.Tensor, draws: Draws) -> tf.Tensor:
@@ -122,27 +153,12 @@ def _crop(
     )
 
 
-def _simclr(images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    return color_jitter(_resized_crop_flip(images, draws), draws)
-
-
-def _resized_crop_flip(images: tf.Tensor, draws: Draws) -> tf.Tensor:
+def _resized_crop_flip(
+    images: tf.Tensor, draws: Draws, areas: tuple[float, float]
+) -> tf.Tensor:
     height, width = images.shape[1:3]
-    area = draws.uniform(*_CROP_AREA)
-    ratio = tf.exp(draws.uniform(math.log(_CROP_RATIO[0]), math.log(_CROP_RATIO[1])))
-    # Shares of the sides: tall * wide = area, (wide * W) / (tall * H) = ratio.
-    tall = tf.minimum(tf.sqrt(area / ratio * (width / height)), 1.0)
-    wide = tf.minimum(tf.sqrt(area * ratio * (height / width)), 1.0)
-    top = draws.uniform(0.0, 1.0) * (1.0 - tall)
-    left = draws.uniform(0.0, 1.0) * (1.0 - wide)
-    flip = draws.chance(0.5)
-    right = left + wide
-    sides = [top, tf.where(flip, right, left), top + tall, tf.where(flip, left, right)]
-    # Rounding must not carry a box beyond the image, where zeros begin.
-    boxes = [
-        draws.mine(tf.clip_by_value(side, _INSIDE, 1.0 - _INSIDE)) for side in sides
-    ]
-    return _crop(images, boxes, (height, width), "bilinear")
+    boxes = crop_boxes(draw_crops(draws, areas), height, width)
+    return _crop(images, list(map(draws.mine, boxes)), (height, width), "bilinear")
 
 
 def _randaugment(images: tf.Tensor, draws: Draws) -> tf.Tensor:
@@ -152,6 +168,10 @@ def _randaugment(images: tf.Tensor, draws: Draws) -> tf.Tensor:
 _POLICIES: dict[str, Callable[[tf.Tensor, Draws], tf.Tensor]] = {
     "none": _none,
     "crop_flip": _crop_flip,
-    "simclr": _simclr,
     "randaugment": _randaugment,
+}
+# Those that begin with a resized crop: the areas that it may have, and what follows.
+_CROPPING: dict[str, tuple[tuple[float, float], Callable]] = {
+    "resized_crop": ((0.08, 1.0), _none),
+    "simclr": ((0.2, 1.0), color_jitter),
 }

@@ -63,8 +63,16 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     return _upright(pixels, orientation(exif))
 
 
-def resize(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """(H, W, 3) uint8 pixels in another size, without keeping their proportions."""
+def resize(
+    pixels: tf.Tensor, size: tuple[int, int], crop_to_aspect_ratio: bool = False
+) -> tf.Tensor:
+    """(H, W, 3) uint8 pixels in another size; the twin of `image_files.fitted`."""
+    if crop_to_aspect_ratio:
+        height, width = tf.unstack(tf.shape(pixels)[:2])
+        tall = tf.maximum(tf.minimum(height, width * size[0] // size[1]), 1)
+        wide = tf.maximum(tf.minimum(width, height * size[1] // size[0]), 1)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        pixels = pixels[top : top + tall, left : left + wide]
     resized = tf.image.resize(pixels, size, antialias=True)
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 

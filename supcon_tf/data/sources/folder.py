@@ -1,16 +1,19 @@
 """Own images, in `data_dir/train/CLASS/` and, if there, `val/` and `test/`."""
 
 import os
-import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from supcon_tf.data.decoding.image_files import (
     BadImage,
+    content_of,
     decoded,
+    fitted,
     side_by_side,
     upright_size,
 )
@@ -22,26 +25,27 @@ from supcon_tf.data.sources.folder_listing import (
     look_alike,
     shown,
 )
-from supcon_tf.data.sources.source import (
-    BadImages,
-    Source,
-    SourceSplit,
-    progress_options,
-)
+from supcon_tf.data.sources.quiet import no_warnings
+from supcon_tf.data.sources.source import Source, SourceSplit, Stored, reader_of
 from supcon_tf.errors import UserError
 
+_AT_ONCE = 1024
 
-def open_folder(data_dir: str, image_size: int) -> Source:
+
+def open_folder(
+    data_dir: str, image_size: int, crop_to_aspect_ratio: bool = False
+) -> Source:
     """Lists an image folder; classes are the sorted names of the folders in `train`.
 
     The images of `val` are the validation images, those of `test` the test images.
-    Images are decoded to RGB (see `image_files.decoded`) and resized, without keeping
-    their proportions, to a square.
+    Images are decoded to RGB (see `image_files.decoded`) and resized to a square.
 
     Args:
         data_dir: folder that holds `train` and perhaps `val` and `test`.
         image_size: height and width in pixels; 0 keeps the size of the images, which
             must then be one.
+        crop_to_aspect_ratio: resize the middle square of an image, else the whole of
+            it without keeping its proportions.
 
     Raises:
         UserError: if the folder is not as described, or sizes differ while
@@ -72,8 +76,9 @@ def open_folder(data_dir: str, image_size: int) -> Source:
         shape = _common_shape(
             [path for found in listed.values() for path in found.paths]
         )
+    fit = _Fit(shape, image_size > 0, crop_to_aspect_ratio)
     splits = {
-        role: _source_split(found, train.class_names, root, resize=image_size > 0)
+        role: _source_split(found, train.class_names, root, fit)
         for role, found in listed.items()
     }
     return Source(
@@ -88,7 +93,7 @@ def open_folder(data_dir: str, image_size: int) -> Source:
 
 
 def _check_class_sizes(train: ClassFolders) -> None:
-    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    counts = train.counts
     few = np.flatnonzero(counts < 2)
     if len(few):
         folder = os.path.join(train.folder, train.class_names[few[0]])
@@ -102,8 +107,7 @@ def _check_classes(found: ClassFolders, train: ClassFolders) -> None:
     """Every class is one of train, and has images if it has files."""
     known = set(train.class_names)
     twins = {look_alike(name): name for name in known}
-    counts = np.bincount(found.labels, minlength=len(found.class_names))
-    for name, count in zip(found.class_names, counts, strict=True):
+    for name, count in zip(found.class_names, found.counts, strict=True):
         folder = os.path.join(found.folder, name)
         if name not in known:
             twin = twins.get(look_alike(name))
@@ -126,50 +130,83 @@ def _besides(found: ClassFolders) -> str:
 
 
 def _source_split(
-    found: ClassFolders, class_names: list[str], root: Path, resize: bool
+    found: ClassFolders, class_names: list[str], root: Path, fit: "_Fit"
 ) -> SourceSplit:
     number = {name: index for index, name in enumerate(class_names)}
     labels = np.array([number[name] for name in found.class_names], np.int64)
+    paths = found.paths
 
-    def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
-        size = (out.shape[2], out.shape[1])
+    @contextmanager
+    def naming(index: int) -> Iterator[str]:
+        path = paths[index]
+        try:
+            yield path
+        except BadImage as error:
+            raise BadImage(f"{shown(path)} ({error})") from error
 
-        def read_one(position: int) -> str:
-            path = found.paths[indices[position]]
-            try:
-                out[position] = _sized(decoded(path), size, resize, path)
-            except BadImage as error:
-                return f"{shown(path)} ({error})"
-            return ""
+    def image(index: int) -> np.ndarray:
+        with naming(index) as path:
+            return np.asarray(fit(decoded(path), path))
 
-        bad: BadImages = {}
-        bar = tqdm(**progress_options(len(indices), "images"))
-        # Pillow's warnings name no file.
-        with warnings.catch_warnings(action="ignore"), bar:
-            problems = side_by_side(read_one, range(len(indices)))
-            for position, problem in enumerate(problems):
-                bar.update()
-                if problem:
-                    bad[position] = problem
-        return bad
+    def content(index: int) -> bytes:
+        with naming(index) as path:
+            return content_of(path)
+
+    def decode(index: int, content: bytes) -> np.ndarray:
+        with naming(index):
+            return np.asarray(decoded(content))
 
     # Slices, since pathlib takes a second for 100,000 paths.
     below = len(str(root / "x")) - 1
-    names = [path[below:].replace(os.sep, "/") for path in found.paths]
-    return SourceSplit(labels[found.labels], read, names, root)
+    return SourceSplit(
+        np.repeat(labels, found.counts),
+        reader_of(image, "images"),
+        paths.within(found.folder[below:].replace(os.sep, "/")),
+        root,
+        image=image,
+        stored=Stored(content, decode, lambda indices: _file_sizes(paths, indices)),
+    )
 
 
-def _sized(
-    image: Image.Image, size: tuple[int, int], resize: bool, path: str
-) -> np.ndarray:
-    if image.size != size:
-        if not resize:
+def _file_sizes(paths: Sequence[str], indices: np.ndarray) -> np.ndarray:
+    """(N,) int64 bytes of the files of some indices."""
+
+    def sizes(start: int) -> list[int]:
+        return [
+            _file_size(paths[index])
+            for index in indices[start : start + _AT_ONCE].tolist()
+        ]
+
+    found = np.empty(len(indices), np.int64)
+    starts = range(0, len(indices), _AT_ONCE)
+    for start, part in zip(starts, side_by_side(sizes, starts), strict=True):
+        found[start : start + _AT_ONCE] = part
+    return found
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Brings images to the size of all."""
+
+    shape: tuple[int, int, int]
+    resize: bool
+    crop_to_aspect_ratio: bool
+
+    def __call__(self, image: Image.Image, path: str) -> Image.Image:
+        size = (self.shape[1], self.shape[0])
+        if image.size != size and not self.resize:
             raise UserError(_sizes_differ(size, "the others", image.size, path))
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(image)
+        return fitted(image, size, self.crop_to_aspect_ratio)
 
 
-def _common_shape(paths: list[str]) -> tuple[int, int, int]:
+def _common_shape(paths: Sequence[str]) -> tuple[int, int, int]:
     """The one size of all images, from the headers that can be read."""
 
     def size_of(path: str) -> tuple[int, int] | None:
@@ -180,7 +217,7 @@ def _common_shape(paths: list[str]) -> tuple[int, int, int]:
             return None
 
     first: tuple[str, tuple[int, int]] | None = None
-    with warnings.catch_warnings(action="ignore"):
+    with no_warnings():
         sizes = side_by_side(size_of, paths)
         for path, size in zip(paths, sizes, strict=True):
             if size is None:

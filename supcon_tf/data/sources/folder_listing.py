@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from supcon_tf.data.decoding.image_files import suffixes
+from supcon_tf.data.sources.file_names import FileNames
 from supcon_tf.errors import UserError
 
 LAYOUT = "train/CLASS/IMAGE"
@@ -30,15 +31,18 @@ class ClassFolders:
         folder: that holds the folders of the classes.
         class_names: sorted.
         paths: of all images, class by class.
-        labels: (N,) int64, an index into `class_names` for each path.
         ignored: what lies there besides, in words.
     """
 
     folder: str
     class_names: list[str]
-    paths: list[str]
-    labels: np.ndarray
+    paths: FileNames
     ignored: list[str]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many images each class has."""
+        return np.array(self.paths.counts(), np.int64)
 
 
 def find_splits(root: Path) -> tuple[dict[str, str], list[str]]:
@@ -82,8 +86,7 @@ def list_classes(folder: str) -> ClassFolders:
     """
     name = os.path.basename(folder)
     class_names: list[str] = []
-    paths: list[str] = []
-    counts: list[int] = []
+    paths = FileNames(folder)
     stray, deeper, others = 0, Counter[str](), Counter[str]()
     for entry in _entries(folder):
         _refuse_broken_link(entry)
@@ -92,23 +95,22 @@ def list_classes(folder: str) -> ClassFolders:
             continue
         class_names.append(entry.name)
         place = shown(f"{name}/{entry.name}")
-        before = len(paths)
-        for inner in _entries(entry.path):
+        images = []
+        for inner in _scanned(entry.path):
             if inner.is_dir():
                 deeper[place] += sum(len(files) for _, _, files in os.walk(inner.path))
             elif os.path.splitext(inner.name)[1].lower() in suffixes():
-                paths.append(inner.path)
+                images.append(inner.name)
             else:
                 others[place] += 1
-        counts.append(len(paths) - before)
+        paths.add(entry.name, sorted(images))
     _check_names(class_names, folder)
     ignored = [
         *([f"{_files(stray)} beside the class folders of {name}"] if stray else []),
         *_in_places(deeper, "in sub-folders of"),
         *_in_places(others, "of other kinds in"),
     ]
-    labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-    return ClassFolders(folder, class_names, paths, labels, ignored)
+    return ClassFolders(folder, class_names, paths, ignored)
 
 
 def look_alike(name: str) -> str:
@@ -123,15 +125,19 @@ def shown(text: str) -> str:
 
 def _entries(folder: str) -> list[os.DirEntry]:
     """All but what is hidden, by name; one pass, and no look at the files."""
+    return sorted(_scanned(folder), key=lambda entry: entry.name)
+
+
+def _scanned(folder: str) -> Iterator[os.DirEntry]:
+    """The same in any order; a list of entries of a large folder takes much memory."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if not entry.name.startswith(".")]
+            yield from (entry for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         raise UserError(
             f"--data_dir has a folder that can't be read: {shown(folder)} "
             f"({error.strerror})"
         ) from error
-    return sorted(found, key=lambda entry: entry.name)
 
 
 def _refuse_broken_link(entry: os.DirEntry) -> None:

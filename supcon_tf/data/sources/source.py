@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
+
+from supcon_tf.data.decoding.image_files import BadImage, side_by_side
+from supcon_tf.data.sources.quiet import no_warnings
 
 # The positions of images that could not be read, each with its name and the reason.
 BadImages = dict[int, str]
@@ -17,6 +21,30 @@ PROGRESS_FROM = 10_000
 
 
 @dataclass(frozen=True)
+class Stored:
+    """Images as they are stored; every function may be called by many threads at once.
+
+    Args:
+        content: the bytes of the image of an index.
+        decode: from an index and its bytes to upright pixels (H, W, 3) uint8, in the
+            size that they are stored in.
+        sizes: from indices (M,) to the bytes of these images, (M,) int64; -1 for what
+            is not there.
+
+    Raises:
+        BadImage: from `content` and `decode`, naming the image and the reason.
+    """
+
+    content: Callable[[int], bytes]
+    decode: Callable[[int, bytes], np.ndarray]
+    sizes: Callable[[np.ndarray], np.ndarray]
+
+
+def _no_image(index: int) -> np.ndarray:
+    raise NotImplementedError("this source decodes all its images at once")
+
+
+@dataclass(frozen=True)
 class SourceSplit:
     """Images known by their labels, (N,) int64, and a way to decode some of them.
 
@@ -26,6 +54,9 @@ class SourceSplit:
         files: (N,) paths below `root`, with `/`; None if an image is not a file.
         root: the folder that `files` lie in.
         name: of these images in the source, for images that are not files.
+        image: decodes the one of an index, (H, W, 3) uint8, the same pixels as `read`;
+            from any thread. It raises `BadImage`, naming the image and the reason.
+        stored: gives the images as they are stored; None if nothing but `image` can.
     """
 
     labels: np.ndarray
@@ -33,6 +64,8 @@ class SourceSplit:
     files: Sequence[str] | None = None
     root: Path = Path()
     name: str = "train"
+    image: Callable[[int], np.ndarray] = _no_image
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +83,36 @@ class Source:
     test: SourceSplit | None
     validation: SourceSplit | None = None
     notes: tuple[str, ...] = ()
+
+
+def reader_of(image: Callable[[int], np.ndarray], description: str) -> Reader:
+    """A reader that decodes image by image, in threads.
+
+    Args:
+        image: see `SourceSplit`.
+        description: of the progress bar.
+    """
+
+    def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
+        def read_one(position: int) -> str:
+            try:
+                out[position] = image(int(indices[position]))
+            except BadImage as error:
+                return str(error)
+            return ""
+
+        bad: BadImages = {}
+        bar = tqdm(**progress_options(len(indices), description))
+        # Pillow's warnings name no file.
+        with no_warnings(), bar:
+            problems = side_by_side(read_one, range(len(indices)))
+            for position, problem in enumerate(problems):
+                bar.update()
+                if problem:
+                    bad[position] = problem
+        return bad
+
+    return read
 
 
 def progress_options(count: int, description: str) -> dict:

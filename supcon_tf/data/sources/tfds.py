@@ -1,8 +1,8 @@
 """Images of tensorflow-datasets, read without decoding what isn't wanted."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -10,25 +10,36 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from supcon_tf.data.decoding.encoded import decode, resize
+from supcon_tf.data.decoding.encoded import decode
+from supcon_tf.data.decoding.image_files import BadImage
 from supcon_tf.data.sources.quiet import only_errors
 from supcon_tf.data.sources.source import (
     BadImages,
+    Reader,
     Source,
     SourceSplit,
+    Stored,
     progress_options,
+    reader_of,
 )
 from supcon_tf.data.sources.tfds_access import prepared_builder
+from supcon_tf.data.sources.tfds_index import has_random_access, index_of, wants_index
+from supcon_tf.data.sources.tfds_pixels import Fit, first_line, whole_pixels
+from supcon_tf.data.sources.tfds_records import Records
 from supcon_tf.errors import UserError
 
 _LABELS_AT_ONCE = 4096
 _IMAGES_AT_ONCE = 256
+# Of these many records the order is compared: some turns through the files.
+_COMPARED = 1024
 _VALIDATION = ("validation", "valid", "val")
 # Finding one reads the data up to it once more.
 _REASONS = 10
 
 
-def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
+def open_tfds(
+    name: str, data_dir: str, image_size: int, crop_to_aspect_ratio: bool = False
+) -> Source:
     """A classification data set of tensorflow-datasets, downloaded if need be.
 
     Its validation images are the test images if it has no `test` split, or one whose
@@ -38,8 +49,10 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     Args:
         name: as `tfds.builder` takes it.
         data_dir: folder of the prepared data; the library's own default if empty.
-        image_size: height and width in pixels that images are resized to, without
-            keeping their proportions; 0 keeps their size, which must then be one.
+        image_size: height and width in pixels that images are resized to; 0 keeps
+            their size, which must then be one.
+        crop_to_aspect_ratio: resize the middle square of an image, else the whole of
+            it without keeping its proportions.
 
     Raises:
         UserError: if the data set is unknown, unfit or out of reach, or sizes differ
@@ -54,8 +67,9 @@ def open_tfds(name: str, data_dir: str, image_size: int) -> Source:
     if unused:
         notes = (*notes, f"ignored: split {', '.join(unused)}")
     shape = _image_shape(builder, image_size, name)
+    fit = Fit(shape, bool(image_size), crop_to_aspect_ratio, builder.name)
     read = {
-        split: _source_split(builder, split, image_size)
+        split: _source_split(builder, split, shape, fit)
         for split in ("train", validation, test)
         if split
     }
@@ -90,6 +104,8 @@ def _test_split(
 def _lacks_labels(builder: Any, split: str) -> bool:
     """Whether a split is of images to be guessed: their labels are -1."""
     with _readable(builder.name):
+        if wants_index(builder, split):
+            return bool((index_of(builder, split).labels[:1] < 0).any())
         first = list(_exactly(_dataset(builder, split, "label"), 1, 1))
     return bool(first) and int(first[0]["label"]) < 0
 
@@ -98,6 +114,12 @@ def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, in
     if image_size:
         return image_size, image_size, 3
     height, width = builder.info.features["image"].shape[:2]
+    if (height is None or width is None) and has_random_access(builder):
+        records = Records(builder, "train")
+        for number in range(len(records.index.labels)):
+            with suppress(BadImage):
+                return whole_pixels(records.content(number)).shape
+        raise UserError(f"--dataset={name} has no image that can be decoded")
     if height is None or width is None:
         # The data set doesn't promise one size; the first image says which it would
         # have to be, and reading the others checks it.
@@ -112,22 +134,86 @@ def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, in
     return int(height), int(width), 3
 
 
-def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
+def _source_split(
+    builder: Any, split: str, shape: tuple[int, int, int], fit: "Fit"
+) -> SourceSplit:
     count = builder.info.splits[split].num_examples
-    batches = _dataset(builder, split, "label").batch(_LABELS_AT_ONCE)
     with _readable(builder.name):
-        labels = [batch["label"] for batch in _exactly(batches, count, _LABELS_AT_ONCE)]
-
-    if sum(map(len, labels)) != count:
+        labels = _labels(builder, split, count)
+    if len(labels) != count:
         raise UserError(
             f"--data_dir has a prepared {builder.name} of {count} {split} images. "
-            f"Received: {sum(map(len, labels))}"
+            f"Received: {len(labels)}"
         )
+    records = _once(lambda: _records(builder, split))
+
+    def image(index: int) -> np.ndarray:
+        content = records().content(index)
+        with records().naming(index):
+            return fit.pixels(content)
+
+    def decode(index: int, content: bytes) -> np.ndarray:
+        with records().naming(index):
+            return whole_pixels(content)
+
+    if has_random_access(builder):
+        read = reader_of(image, f"{builder.name} {split}")
+    else:
+        read = _stream_reader(builder, split, count, fit)
+    stored = Stored(
+        lambda index: records().content(index),
+        decode,
+        lambda indices: records().index.lengths[indices].astype(np.int64),
+    )
+    return SourceSplit(labels, read, name=split, image=image, stored=stored)
+
+
+def _labels(builder: Any, split: str, count: int) -> np.ndarray:
+    if wants_index(builder, split):
+        return index_of(builder, split).labels
+    batches = _dataset(builder, split, "label").batch(_LABELS_AT_ONCE)
+    labels = [batch["label"] for batch in _exactly(batches, count, _LABELS_AT_ONCE)]
+    return np.concatenate([np.empty(0, np.int64), *labels])
+
+
+def _records(builder: Any, split: str) -> Records:
+    """The records by number, which are compared with those that come as a stream."""
+    with _readable(builder.name):
+        records = Records(builder, split)
+        if not has_random_access(builder):
+            count = min(_COMPARED, len(records.index.labels))
+            stream = _exactly(_dataset(builder, split, "label"), count, 1)
+            labels = [int(example["label"]) for example in stream]
+            if labels != records.index.labels[:count].tolist():
+                raise UserError(
+                    f"--cache_gib must hold the decoded images of {builder.name}: this "
+                    "version of tensorflow-datasets reads its files in an order that "
+                    "is not known here"
+                )
+    return records
+
+
+def _once(make: Callable[[], Records]) -> Callable[[], Records]:
+    """What `make` gives, which is called by the first of all threads that ask."""
+    lock = threading.Lock()
+    made: list[Records] = []
+
+    def found() -> Records:
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return found
+
+
+def _stream_reader(builder: Any, split: str, count: int, fit: Fit) -> Reader:
+    """A reader that reads all and decodes what is wanted."""
 
     def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
         positions = np.full(count, -1, np.int64)
         positions[indices] = np.arange(len(indices))
-        images = _decoded(builder, split, positions, out.shape[1:3], bool(image_size))
+        images = _decoded(builder, split, positions, fit)
         # What can't be decoded is missing among them.
         images = images.ignore_errors().batch(_IMAGES_AT_ONCE).prefetch(2)
         missing = np.ones(len(indices), bool)
@@ -136,8 +222,8 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
             tqdm(**progress_options(len(indices), f"{builder.name} {split}")) as bar,
         ):
             for batch in _exactly(images, len(indices), _IMAGES_AT_ONCE):
-                where, pixels, sizes = batch
-                _check_sizes(sizes, out.shape[1:3], builder.name, bool(image_size))
+                where, (pixels, sizes) = batch
+                fit.refuse_sizes(sizes)
                 out[where] = pixels
                 missing[where] = False
                 bar.update(len(where))
@@ -149,8 +235,7 @@ def _source_split(builder: Any, split: str, image_size: int) -> SourceSplit:
             for k, reason in zip_longest(bad, reasons, fillvalue="")
         }
 
-    all_labels = np.concatenate([np.empty(0, np.int64), *labels])
-    return SourceSplit(all_labels, read, name=split)
+    return read
 
 
 def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:
@@ -168,28 +253,16 @@ def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:
 
 
 def _decoded(
-    builder: Any,
-    split: str,
-    positions: np.ndarray,
-    size: tuple[int, int],
-    resized: bool,
+    builder: Any, split: str, positions: np.ndarray, fit: Fit
 ) -> tf.data.Dataset:
-    """(place in the output, pixels, size before resizing) of the wanted images."""
+    """(place in the output, (pixels, size before resizing)) of the wanted images."""
     where = tf.constant(positions)
-
-    def decode_one(
-        index: tf.Tensor, example: dict[str, tf.Tensor]
-    ) -> tuple[tf.Tensor, ...]:
-        pixels = decode(example["image"])
-        found = tf.shape(pixels)[:2]
-        # A batch needs one shape; the caller refuses what is cut or padded here.
-        if resized:
-            return where[index], resize(pixels, size), found
-        return where[index], tf.image.resize_with_crop_or_pad(pixels, *size), found
-
     dataset = _dataset(builder, split, "image").enumerate()
     dataset = dataset.filter(lambda index, _: where[index] >= 0)
-    return dataset.map(decode_one, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.map(
+        lambda index, example: (where[index], fit.of_content(example["image"])),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
 
 
 def _reasons(builder: Any, split: str, indices: np.ndarray) -> list[str]:
@@ -203,7 +276,7 @@ def _reasons(builder: Any, split: str, indices: np.ndarray) -> list[str]:
             decode(tf.constant(example["image"]))
             reasons.append("")
         except tf.errors.InvalidArgumentError as error:
-            reasons.append(f" ({_first_line(error)})")
+            reasons.append(f" ({first_line(error)})")
     return reasons
 
 
@@ -215,32 +288,11 @@ def _exactly(dataset: tf.data.Dataset, count: int, batch_size: int) -> Iterator[
     return islice(dataset.as_numpy_iterator(), -(-count // batch_size))
 
 
-def _check_sizes(
-    sizes: np.ndarray, expected: tuple[int, int], name: str, resized: bool
-) -> None:
-    wrong = sizes[(sizes != np.array(expected)).any(axis=1)]
-    if len(wrong) and not resized:
-        height, width = wrong[0]
-        raise UserError(
-            "--image_size must be given for images of different sizes. Received: 0 "
-            f"with {expected[1]}x{expected[0]} and {width}x{height} in {name}"
-        )
-
-
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
         raise UserError(
-            f"--data_dir has a prepared {name} that can't be read "
-            f"({_first_line(error)})"
+            f"--data_dir has a prepared {name} that can't be read ({first_line(error)})"
         ) from error
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    """What it says, without the names of nodes that TensorFlow puts around it."""
-    lines = error.message.partition("\n\t [[")[0].strip().splitlines()
-    line = lines[-1 if lines[0].startswith("Graph execution error") else 0]
-    line = re.sub(r"\{\{.*?\}\}\s*", "", line)
-    return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", line)

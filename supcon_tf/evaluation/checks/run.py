@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from supcon_tf.attacks import Target
-from supcon_tf.data import Split
 from supcon_tf.data.splits import balanced_sample
 from supcon_tf.evaluation.checks.attacked_sample import attack_sample
 from supcon_tf.evaluation.checks.rules import CHECKS
@@ -37,6 +36,6 @@ def run_checks(
     chosen = balanced_sample(split.labels, session.config.checks_limit, session.seed)
     if not len(chosen):
         return ()
-    sample = Split(split.images[chosen], split.labels[chosen])
+    sample = split.subset(chosen)
     outcomes = attack_sample(target, replace(session, split=sample), rows, title)
     return tuple(check(outcomes) for check in CHECKS)

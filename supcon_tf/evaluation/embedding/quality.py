@@ -106,7 +106,7 @@ def linear_probe_accuracy(
 
 def _sampled(train: Split, seed: int) -> Split:
     rows = balanced_sample(train.labels, TRAIN_LIMIT, seed)
-    return Split(train.images[rows], train.labels[rows])
+    return train.subset(rows)
 
 
 def _forward(model: ContrastiveClassifier, split: Split) -> ImageFunction:
