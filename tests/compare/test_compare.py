@@ -457,18 +457,16 @@ def test_averaging_seeds_gives_their_one_row(write_run, compare):
     assert list(cells_of(out)) == ["one +1"]
 
 
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
+def test_runs_evaluated_on_other_images_are_refused(write_run, refusal):
+    one = write_run("one")
+    for changed, named in (
         ({"dataset": "cifar10"}, "dataset 'digits' in"),
         ({"split": "validation"}, "split 'test' in"),
         ({"num_examples": 50}, "num_examples 100 in"),
-    ],
-)
-def test_runs_evaluated_on_other_images_are_refused(write_run, refusal, changed, named):
-    error = refusal(write_run("one"), write_run("two", result=changed))
-    assert named in error
-    assert "evaluated alike" in error
+    ):
+        error = refusal(one, write_run(f"other {named}", result=changed))
+        assert named in error
+        assert "evaluated alike" in error
 
 
 def test_runs_whose_images_were_chosen_by_another_seed_are_refused(write_run, refusal):
@@ -476,20 +474,17 @@ def test_runs_whose_images_were_chosen_by_another_seed_are_refused(write_run, re
     assert f"--split_seed 0 in {one}, 7 in {two}" in refusal(one, two)
 
 
-@pytest.mark.parametrize(
-    ("other", "named"),
-    [
+def test_attacks_of_other_strength_are_refused(write_run, refusal):
+    fgsm = write_run("fgsm", attacks=[attack_row("fgsm", 8.0, 0.4)])
+    one = write_run("one", attacks=[attack_row("pgd", 8.0, 0.2)])
+    for other, named in (
         (attack_row("pgd", 8.0, 0.2, steps=40), "pgd steps 20 in"),
         (attack_row("pgd", 8.0, 0.2, step_size=0.001), "pgd step_size/epsilon 0.25 in"),
         (attack_row("pgd", 8.0, 0.2, norm="l2"), "pgd norm 'linf' in"),
         (attack_row("pgd", 8.0, 0.2, restarts=5), "pgd restarts None in"),
-    ],
-)
-def test_attacks_of_other_strength_are_refused(write_run, refusal, other, named):
-    fgsm = write_run("fgsm", attacks=[attack_row("fgsm", 8.0, 0.4)])
-    one = write_run("one", attacks=[attack_row("pgd", 8.0, 0.2)])
-    two = write_run("two", attacks=[other])
-    assert named in refusal(fgsm, one, two)
+    ):
+        two = write_run(f"other {named.replace('/', ' ')}", attacks=[other])
+        assert named in refusal(fgsm, one, two)
 
 
 def test_attacks_of_another_epsilon_or_seed_may_share_a_table(write_run, compare):
@@ -505,19 +500,33 @@ def test_a_folder_that_was_not_evaluated_is_refused(write_run, refusal, tmp_path
     assert str(tmp_path / "empty") in error
 
 
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
+def test_a_file_of_another_form_is_refused(write_run, refusal):
+    run = write_run("one")
+    file = Path(run, "robustness.json")
+    for text, named in (
         ('{"schema": 3}', "must be of schema 1 or 2. Received: 3"),
         ('{"schema": 1, "models": [{}]}', "not an evaluation of this program"),
         ("[1]", "not an evaluation of this program"),
         ("{torn", "not an evaluation of this program"),
-    ],
-)
-def test_a_file_of_another_form_is_refused(write_run, refusal, text, named):
-    run = write_run("one")
-    Path(run, "robustness.json").write_text(text)
-    assert named in refusal(run)
+    ):
+        file.write_text(text)
+        error = refusal(run)
+        assert named in error
+        assert str(file) in error
+
+
+def test_runs_of_an_attack_that_is_no_more_are_compared_and_that_is_said(
+    write_run, compare
+):
+    settings = {"attacks": ["autoattack_art", "fgsm"]}
+    rows = [attack_row("autoattack_art", 8.0, 0.1), attack_row("fgsm", 8.0, 0.4)]
+    code, out, _ = compare(
+        write_run("old", attacks=rows, result={"settings": settings})
+    )
+    assert code == 0
+    header = list(cells_of(out)["old"])
+    assert header.index("fgsm 8/255") < header.index("autoattack_art 8/255")
+    assert "autoattack_art is not the standard AutoAttack." in out
 
 
 def test_a_run_without_its_config_is_refused(write_run, refusal):
