@@ -66,6 +66,6 @@ def test_a_third_stage_makes_the_final_model_of_the_report(finished):
         folder.stage_model_file("machine").read_bytes()
     )
     result = evaluate_run(folder, config, data)
-    assert [model["stage"] for model in result["models"]] == ["pretrain", "final"]
+    assert [model.stage for model in result.models] == ["pretrain", "final"]
     report = folder.report_file.read_text()
     assert "machine: 1 epoch: 1 hinge, encoder frozen" in report
