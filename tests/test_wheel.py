@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("hatchling", reason="builds the wheel; in the extra test")
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ("train", "evaluation", "export", "compare")
+COMMANDS = ("train", "evaluation", "export", "compare", "sweep")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_wheel_has_one_package_with_everything_that_the_checkout_has(wheel):
 
 def test_the_story_of_a_run_is_that_of_the_checkout(wheel):
     story = (REPOSITORY / "train.py").read_bytes()
-    assert wheel.read("supcon_tf/train.py") == story
+    assert wheel.read("supcon_tf/train/__main__.py") == story
 
 
 def test_every_command_answers_where_there_is_no_checkout(installed):

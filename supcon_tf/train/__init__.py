@@ -1,0 +1,1 @@
+"""The command `python -m supcon_tf.train`, which needs no checkout."""
