@@ -50,11 +50,7 @@ def signatures(
 
     def embed(images: tf.Tensor) -> Outputs:
         outputs = network(checked(images, shape))
-        read = outputs[model.contrastive_input]
-        return {
-            "embedding": tf.math.l2_normalize(read, axis=-1),
-            "features": outputs["features"],
-        }
+        return {name: outputs[name] for name in ("embedding", "features")}
 
     return {
         "serving_default": (classify, float_images),

@@ -6,22 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution.replicas import (
-    global_batch,
-    num_replicas,
-    refuse_uneven_replicas,
-)
-from supcon_tf.models.metrics import nearest_has_same_label
-from supcon_tf.models.objective import ABNORMAL, Objective, compiled_objective
+from supcon_tf.models.heads import check_heads, features_shape, projection_head
+from supcon_tf.models.objective import Objective, compiled_objective, gradients_of
 from supcon_tf.models.precision import at_least_float32
-from supcon_tf.models.replicas import (
-    overflow_everywhere,
-    refuse_what_replicas_cannot,
-)
-from supcon_tf.models.views import Views, adversarial_views, views_of
-from supcon_tf.numerics.labels import as_labels, nan_unless
-
-INPUTS = ("features", "projection")
+from supcon_tf.models.replicas import refuse_what_replicas_cannot
+from supcon_tf.models.views import samples_of, training_views, views_of
 
 
 @keras.saving.register_keras_serializable(package="supcon_tf")
@@ -85,18 +74,7 @@ class ContrastiveClassifier(keras.Model):
     ) -> None:
         # Keras would round the images to the policy's dtype before they are normalised.
         super().__init__(dtype=dtype, name=name, autocast=False)
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2. Received: {num_classes}")
-        for argument in (contrastive_input, classifier_input):
-            if argument not in INPUTS:
-                raise ValueError(
-                    "contrastive_input and classifier_input must be 'features' or "
-                    f"'projection'. Received: {argument!r}"
-                )
-        if class_names is not None and len(class_names) != num_classes:
-            raise ValueError(
-                f"class_names must be {num_classes} names. Received: {len(class_names)}"
-            )
+        check_heads(num_classes, (contrastive_input, classifier_input), class_names)
         self.encoder = encoder
         self.num_classes = num_classes
         self.projection_dim = projection_dim
@@ -113,36 +91,34 @@ class ContrastiveClassifier(keras.Model):
             self.build(shape)
 
     def build(self, input_shape: tuple) -> None:
-        features = _features_shape(self.encoder, input_shape)
-        dense = keras.layers.Dense
+        read, dtype = features_shape(self.encoder, input_shape), self._head_dtype
         if "projection" in (self.contrastive_input, self.classifier_input):
-            self.projection = keras.Sequential(
-                [
-                    dense(features[1], "relu", dtype=self._head_dtype),
-                    dense(self.projection_dim, dtype=self._head_dtype),
-                ],
-                name="projection",
-            )
-            self.projection.build(features)
-        self.classifier = dense(
-            self.num_classes, dtype=self._head_dtype, name="classifier"
+            self.projection = projection_head(read, self.projection_dim, dtype)
+        if self.classifier_input == "projection":
+            read = (None, self.projection_dim)
+        classifier = keras.layers.Dense(
+            self.num_classes, dtype=dtype, name="classifier"
         )
-        reads_features = self.classifier_input == "features"
-        self.classifier.build(
-            features if reads_features else (None, self.projection_dim)
-        )
+        classifier.build(read)
+        self.classifier = classifier
         self.built = True
 
     def outputs_of(
         self, images: tf.Tensor, training: bool = False
     ) -> dict[str, tf.Tensor]:
-        """All that one forward pass gives: `features`, `projection`, `logits`."""
+        """All that one forward pass gives, each (N, ...).
+
+        `features`, `projection` if there is one, `embedding`, the unit vectors of what
+        the contrastive losses act on, and `logits`.
+        """
         if not self.built:
             with tf.init_scope():
                 self.build((None, *images.shape[1:]))
         outputs = {"features": self.features(images, training)}
         if self.projection is not None:
             outputs["projection"] = self.projection(outputs["features"])
+        contrasted = outputs[self.contrastive_input]
+        outputs["embedding"] = tf.math.l2_normalize(contrasted, axis=-1)
         outputs["logits"] = self.classifier(outputs[self.classifier_input])
         return outputs
 
@@ -156,8 +132,7 @@ class ContrastiveClassifier(keras.Model):
 
     def embed(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The unit vectors (N, D) that the contrastive losses act on."""
-        outputs = self.outputs_of(images, training)
-        return tf.math.l2_normalize(outputs[self.contrastive_input], axis=-1)
+        return self.outputs_of(images, training)["embedding"]
 
     def compile(
         self,
@@ -215,39 +190,26 @@ class ContrastiveClassifier(keras.Model):
         """
         # Again, since `compile` may have been called outside the strategy's scope.
         refuse_what_replicas_cannot(self)
-        images, labels, are_labels = self._samples(data)
-        adversary = self._objective.adversary
-        with tf.GradientTape(persistent=adversary is not None) as tape:
-            if adversary is None:
-                outputs = self.outputs_of(images, training=True)
-                views = views_of(labels, self.contrastive_input, outputs)
-            else:
-                pairs = self._objective.compares_pairs
-                views, fell = adversarial_views(
-                    self, adversary, images, labels, tape, pairs
-                )
-                self._objective.means[ABNORMAL].update_state(fell)
-            losses = self._loss_and_parts(views, are_labels)
-            objective = losses["loss"] + self._weight_decay(losses["loss"].dtype)
-            objective = self.optimizer.scale_loss(objective)
-        variables = self.trainable_variables
-        if not variables:
-            raise ValueError(
-                "nothing is left to train: unfreeze the encoder or the classifier. "
-                "Received: no trainable variable"
-            )
-        gradients = tape.gradient(objective, variables)
-        gradients = overflow_everywhere(gradients, self.optimizer)
+        images, labels, are_labels = samples_of(data, self.num_classes)
+        objective = self._objective
+        with tf.GradientTape(persistent=objective.adversary is not None) as tape:
+            views, fell = training_views(self, objective, images, labels, tape)
+            losses = objective.losses(views, are_labels, self.losses)
+            variables = self.trainable_variables
+            total = losses["loss"] + objective.decay_of(variables)
+            total = self.optimizer.scale_loss(total)
+        gradients = gradients_of(total, variables, tape, self.optimizer)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._update_metrics(views, losses)
+        objective.report(views, losses, fell)
+        return self.compute_metrics(None, views.labels, views.logits)
 
     def test_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """Losses and metrics of one batch, without training."""
-        images, labels, are_labels = self._samples(data)
-        outputs = self.outputs_of(images, training=False)
-        views = views_of(labels, self.contrastive_input, outputs)
-        losses = self._loss_and_parts(views, are_labels)
-        return self._update_metrics(views, losses)
+        images, labels, are_labels = samples_of(data, self.num_classes)
+        views = views_of(labels, self.contrastive_input, self.outputs_of(images))
+        losses = self._objective.losses(views, are_labels, self.losses)
+        self._objective.report(views, losses)
+        return self.compute_metrics(None, views.labels, views.logits)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.export`, of a model that was never called too."""
@@ -256,58 +218,6 @@ class ContrastiveClassifier(keras.Model):
             shape = self.get_build_config()["input_shape"]
             self(keras.KerasTensor((None, *shape[1:])))
         super().export(*args, **kwargs)
-
-    def _samples(self, data: tuple) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Images and labels, views as samples, and whether all labels are labels."""
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if labels is None:
-            raise ValueError("labels are needed. Received: images alone")
-        if weights is not None:
-            raise ValueError(
-                "sample_weight and class_weight are not taken: a contrastive loss is a "
-                "property of the whole batch. Received: weights of samples"
-            )
-        labels, are_labels = as_labels(labels, images, self.num_classes)
-        images, labels = with_views_as_samples(images, labels)
-        return images, refuse_uneven_replicas(labels), are_labels
-
-    def _loss_and_parts(
-        self, views: Views, are_labels: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """This replica's share of the loss and of its parts; those of all add up."""
-        batch = None
-        if self._objective.compares_pairs:
-            batch = global_batch(views.embeddings, views.embedding_labels)
-        parts = self._objective.shares(views, batch)
-        loss = self._objective.weighted_sum(parts)
-        # Regularizers and `add_loss`, the same on each replica.
-        for extra in self.losses:
-            loss += tf.cast(tf.reduce_sum(extra), loss.dtype) / num_replicas()
-        losses = {"loss": loss, **parts}
-        return {name: nan_unless(are_labels, x) for name, x in losses.items()}
-
-    def _weight_decay(self, dtype: tf.DType) -> tf.Tensor | float:
-        kernels = [v for v in self.trainable_variables if v.name.endswith("kernel")]
-        if not (self._objective.weight_decay and kernels):
-            return 0.0
-        squares = [tf.nn.l2_loss(tf.cast(kernel, dtype)) for kernel in kernels]
-        # Replicas add their gradients up, but share one set of weights.
-        return self._objective.weight_decay / num_replicas() * tf.add_n(squares)
-
-    def _update_metrics(
-        self, views: Views, losses: dict[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        means, count = self._objective.means, tf.shape(views.labels)[0]
-        for name, share in losses.items():
-            # Keras averages over replicas what adds up over them.
-            means[name].update_state(share * num_replicas(), sample_weight=count)
-        correct = tf.argmax(views.logits, axis=1) == views.labels
-        means["accuracy"].update_state(correct)
-        same, has_positive = nearest_has_same_label(
-            views.embeddings, views.embedding_labels
-        )
-        means["contrastive_accuracy"].update_state(same, has_positive)
-        return self.compute_metrics(None, views.labels, views.logits)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -333,28 +243,3 @@ class ContrastiveClassifier(keras.Model):
     def get_compile_config(self) -> None:
         """None: a saved model holds the network, not how it was trained."""
         return
-
-
-def with_views_as_samples(
-    images: tf.Tensor, labels: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """(N, V, H, W, C) images as (N * V, H, W, C), with labels (N,) repeated."""
-    if images.shape.rank == 5:
-        labels = tf.repeat(labels, tf.shape(images)[1])
-        images = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], axis=0))
-    return images, labels
-
-
-def _features_shape(encoder: Any, input_shape: Any) -> tuple[None, int]:
-    """The shape of the features, of an encoder that is built at the latest by this."""
-    shape = getattr(encoder, "output_shape", None)
-    if shape is None:
-        features = encoder(keras.KerasTensor((None, *input_shape[1:])))
-        shape = keras.tree.map_structure(lambda tensor: tensor.shape, features)
-    one_input = all(size is None or isinstance(size, int) for size in input_shape)
-    if not (one_input and isinstance(shape, tuple) and len(shape) == 2 and shape[1]):
-        raise ValueError(
-            "the encoder must turn images into features (N, F), with a known F. "
-            f"Received: one from {input_shape} to {shape}"
-        )
-    return shape

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from supcon_tf.errors import UserError
+from supcon_tf.models.twin import reason_of
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -35,7 +36,7 @@ def load_model(path: str | Path) -> keras.Model:
             return keras.saving.load_model(file, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} could not be loaded as a model: {_reason(error)}"
+            f"{path} could not be loaded as a model: {reason_of(error)}"
         ) from error
 
 
@@ -76,9 +77,3 @@ def _without_compile_configs(config: Any) -> Any:
         key: None if key == "compile_config" else _without_compile_configs(value)
         for key, value in config.items()
     }
-
-
-def _reason(error: Exception) -> str:
-    """What Keras says at the end, after the config and before it again."""
-    last = str(error).split("Exception encountered:")[-1]
-    return " ".join(last.split("Full object config:")[0].split())[:300]

@@ -9,8 +9,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from supcon_tf.distribution.replicas import Batch, sum_over_replicas
+from supcon_tf.distribution.replicas import (
+    global_batch,
+    num_replicas,
+    sum_over_replicas,
+)
+from supcon_tf.models.metrics import nearest_has_same_label
+from supcon_tf.models.replicas import overflow_everywhere
 from supcon_tf.models.views import Views
+from supcon_tf.numerics.labels import nan_unless
 
 REPORTED = ("loss", "accuracy", "contrastive_accuracy")
 ABNORMAL = "abnormal"
@@ -33,13 +40,63 @@ class Objective:
         """Whether a part of the loss compares the samples of the global batch."""
         return any(loss.pairwise for _, loss in self.parts.values())
 
-    def shares(self, views: Views, batch: Batch | None) -> dict[str, tf.Tensor]:
-        """This replica's share of each part; the shares of all replicas add up.
+    def losses(
+        self, views: Views, are_labels: tf.Tensor, extra: Iterable[tf.Tensor] = ()
+    ) -> dict[str, tf.Tensor]:
+        """This replica's share of the `loss` and of each part; those of all add up.
 
         Args:
             views: logits, and the embeddings that are the anchors.
-            batch: what they are compared with.
+            are_labels: scalar truth; all is NaN if it does not hold.
+            extra: what layers add to the loss, the same on each replica.
         """
+        parts = self._shares(views)
+        loss = tf.add_n([self.parts[name][0] * part for name, part in parts.items()])
+        for added in extra:
+            loss += tf.cast(tf.reduce_sum(added), loss.dtype) / num_replicas()
+        losses = {"loss": loss, **parts}
+        return {name: nan_unless(are_labels, x) for name, x in losses.items()}
+
+    def decay_of(self, variables: Iterable[keras.Variable]) -> tf.Tensor | float:
+        """This replica's share of the weight decay: L2 of all kernels."""
+        kernels = [v for v in variables if v.name.endswith("kernel")]
+        if not (self.weight_decay and kernels):
+            return 0.0
+        dtype = self.means["loss"].dtype
+        squares = [tf.nn.l2_loss(tf.cast(kernel, dtype)) for kernel in kernels]
+        # Replicas add their gradients up, but share one set of weights.
+        return self.weight_decay / num_replicas() * tf.add_n(squares)
+
+    def report(
+        self,
+        views: Views,
+        losses: Mapping[str, tf.Tensor],
+        fell: tf.Tensor | None = None,
+    ) -> None:
+        """Adds a step to the means of what is reported.
+
+        Args:
+            views: of the step.
+            losses: what `losses` gave.
+            fell: of which images an adversary lowered the loss; if there is one.
+        """
+        if fell is not None:
+            self.means[ABNORMAL].update_state(fell)
+        count = tf.shape(views.labels)[0]
+        for name, share in losses.items():
+            # Keras averages over replicas what adds up over them.
+            self.means[name].update_state(share * num_replicas(), sample_weight=count)
+        correct = tf.argmax(views.logits, axis=1) == views.labels
+        self.means["accuracy"].update_state(correct)
+        same, has_positive = nearest_has_same_label(
+            views.embeddings, views.embedding_labels
+        )
+        self.means["contrastive_accuracy"].update_state(same, has_positive)
+
+    def _shares(self, views: Views) -> dict[str, tf.Tensor]:
+        batch = None
+        if self.compares_pairs:
+            batch = global_batch(views.embeddings, views.embedding_labels)
         shares = {}
         for name, (_, loss) in self.parts.items():
             if loss.pairwise:
@@ -48,10 +105,6 @@ class Objective:
                 terms = loss.terms(views.labels, views.logits)
             shares[name] = tf.add_n([_share(*term) for term in terms])
         return shares
-
-    def weighted_sum(self, shares: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The sum of the parts' shares, each times its weight."""
-        return tf.add_n([self.parts[name][0] * part for name, part in shares.items()])
 
 
 def compiled_objective(
@@ -101,6 +154,25 @@ def compiled_objective(
     names = ("loss", *losses, *reported[1:])
     means = {name: keras.metrics.Mean(name=name, dtype=dtype) for name in names}
     return Objective(dict(losses), weight_decay, means, adversary)
+
+
+def gradients_of(
+    total: tf.Tensor,
+    variables: list[keras.Variable],
+    tape: tf.GradientTape,
+    optimizer: keras.optimizers.Optimizer,
+) -> list[tf.Tensor | None]:
+    """The gradients that `optimizer` is given.
+
+    Raises:
+        ValueError: without variables.
+    """
+    if not variables:
+        raise ValueError(
+            "nothing is left to train: unfreeze the encoder or the classifier. "
+            "Received: no trainable variable"
+        )
+    return overflow_everywhere(tape.gradient(total, variables), optimizer)
 
 
 def _refuse_wrong_part(name: str, part: Any) -> None:

@@ -51,34 +51,31 @@ def resnet18(
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
     wide = at_least_float32(policy.variable_dtype)
     images = keras.Input(input_shape, name="images", dtype=wide)
-    deviations = _by_channel("std", std, input_shape)
-    if not min(deviations) > 0:
-        raise ValueError(f"`std` must be above 0. Received: {std}")
-    x = keras.layers.Normalization(
-        mean=_by_channel("mean", mean, input_shape),
-        variance=[s**2 for s in deviations],
-        dtype=wide,
-        name="normalization",
-    )(images)
-    if stem == "small":
-        x = _convolution(x, width, 3, 1, policy, "stem")
-    else:
-        x = _convolution(x, width, 7, 2, policy, "stem")
+    x = _normalized(images, mean, std, input_shape, wide)
+    size, stride = (3, 1) if stem == "small" else (7, 2)
+    x = _convolution(x, width, size, stride, policy, "stem")
     x = _norm_relu(x, policy, "stem")
     if stem == "imagenet":
         x = keras.layers.MaxPooling2D(3, 2, "same", dtype=policy, name="stem_pool")(x)
     for stage, blocks in enumerate(BLOCKS_PER_STAGE):
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
-            x = _block(
-                x,
-                width * 2**stage,
-                stride,
-                policy,
-                f"stage{stage + 1}_block{block + 1}",
-            )
+            name_of_block = f"stage{stage + 1}_block{block + 1}"
+            x = _block(x, width * 2**stage, stride, policy, name_of_block)
     x = keras.layers.GlobalAveragePooling2D(dtype=wide, name="features")(x)
     return keras.Model(images, x, name=name)
+
+
+def _normalized(images, mean, std, shape, dtype):  # type: ignore[no-untyped-def]
+    deviations = _by_channel("std", std, shape)
+    if not min(deviations) > 0:
+        raise ValueError(f"`std` must be above 0. Received: {std}")
+    return keras.layers.Normalization(
+        mean=_by_channel("mean", mean, shape),
+        variance=[s**2 for s in deviations],
+        dtype=dtype,
+        name="normalization",
+    )(images)
 
 
 def _by_channel(

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,8 @@ FEW = 4
 _SIDE = 64
 # The distance from 1 to the next number.
 _STEPS = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7}
+_BEFORE_REASON = re.compile(r"Exception encountered(?: when calling[^\n]*|:)")
+_COLOR = re.compile(r"\x1b\[\d*m")
 # Outputs of less than this are taken for as large: float16 can't tell them from none.
 _SMALLEST = 1e-4
 
@@ -116,10 +119,16 @@ def refuse_another_function(
 
 
 def reason_of(error: Exception) -> str:
-    """The line of an error that says what happened; Keras begins with much else."""
-    text = str(error).partition("Arguments received by")[0].strip()
-    lines = text.splitlines() or [type(error).__name__]
-    return lines[-1].strip()[:300]
+    """What an error says happened, in one line of at most 300 characters.
+
+    Keras puts much else around it: the whole config, or the layer, before what failed
+    on it, and the arguments of a call after it.
+    """
+    text = _BEFORE_REASON.split(str(error))[-1]
+    for ending in ("Full object config:", "Arguments received by"):
+        text = text.partition(ending)[0]
+    text = _COLOR.sub("", text)
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 def layers_of(layer: keras.Layer) -> list[keras.Layer]:
@@ -136,6 +145,8 @@ def _seeds(layer: keras.Layer) -> list[keras.Variable]:
 def _outputs(model: keras.Model, inputs: Any) -> list[np.ndarray]:
     if isinstance(model, ContrastiveClassifier):
         outputs: Any = model.outputs_of(inputs)
+        # Of features near 0 the direction is rounding; it is a function of them anyway.
+        del outputs["embedding"]
     else:
         outputs = model(inputs, training=False)
     return [np.asarray(x).astype(np.float64) for x in keras.tree.flatten(outputs)]

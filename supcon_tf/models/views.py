@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
-from supcon_tf.distribution.replicas import replica_index
+from supcon_tf.distribution.replicas import refuse_uneven_replicas, replica_index
+from supcon_tf.numerics.labels import as_labels
 
 if TYPE_CHECKING:
     from supcon_tf.models.contrastive_classifier import ContrastiveClassifier
+    from supcon_tf.models.objective import Objective
 
 Outputs = dict[str, tf.Tensor]
 
@@ -25,6 +28,32 @@ class Views(NamedTuple):
     embeddings: tf.Tensor
 
 
+def samples_of(data: tuple, classes: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Images and labels of a step, and whether all labels are labels.
+
+    Args:
+        data: images (N, H, W, C), or (N, V, H, W, C), of which each view becomes a
+            sample of its own; labels (N,).
+        classes: labels are below this number.
+
+    Raises:
+        ValueError: without labels, with sample weights, or for labels that are none.
+    """
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if labels is None:
+        raise ValueError("labels are needed. Received: images alone")
+    if weights is not None:
+        raise ValueError(
+            "sample_weight and class_weight are not taken: a contrastive loss is a "
+            "property of the whole batch. Received: weights of samples"
+        )
+    labels, are_labels = as_labels(labels, images, classes)
+    if images.shape.rank == 5:
+        labels = tf.repeat(labels, tf.shape(images)[1])
+        images = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], axis=0))
+    return images, refuse_uneven_replicas(labels), are_labels
+
+
 def views_of(labels: tf.Tensor, contrastive_input: str, *passes: Outputs) -> Views:
     """Embeddings of all passes, logits of the last one."""
     embeddings = [outputs[contrastive_input] for outputs in passes]
@@ -38,30 +67,36 @@ def views_of(labels: tf.Tensor, contrastive_input: str, *passes: Outputs) -> Vie
     )
 
 
-def adversarial_views(
+def training_views(
     model: "ContrastiveClassifier",
-    adversary: Any,
+    objective: "Objective",
     images: tf.Tensor,
     labels: tf.Tensor,
     tape: tf.GradientTape,
-    compares_pairs: bool,
-) -> tuple[Views, tf.Tensor]:
-    """The views that `adversary` makes of the images, attacked in training mode.
+) -> tuple[Views, tf.Tensor | None]:
+    """What the losses of a training step see.
 
-    The pass at the noisy start serves twice: for the attack's gradient, and as a view
-    of its own. So the second view costs no forward pass.
+    Without an adversary that is one pass over the images; else the views that it makes
+    of them, attacked in training mode. There the pass at the noisy start serves twice:
+    for the attack's gradient, and as a view of its own. So the second view costs no
+    forward pass.
 
     Args:
         model: compiled.
-        adversary: see `supcon_tf.training.adversary`.
+        objective: what it was compiled with.
         images: (N, H, W, C) in [0, 1].
         labels: (N,) integers.
-        tape: persistent, and recording; the attack itself is not recorded.
-        compares_pairs: whether a loss reads the embeddings.
+        tape: recording, and persistent if there is an adversary, whose attack itself is
+            not recorded.
 
     Returns:
-        The views, and (N,) booleans: the attack lowered the loss of an image.
+        The views, and (N,) booleans: the attack lowered the loss of an image; None
+        without an adversary.
     """
+    adversary = objective.adversary
+    if adversary is None:
+        outputs = model.outputs_of(images, training=True)
+        return views_of(labels, model.contrastive_input, outputs), None
     optimizer: Any = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     first = replica_index() * tf.shape(labels)[0]
     start = adversary.start(images, optimizer.iterations.value, first)
@@ -76,9 +111,9 @@ def adversarial_views(
             slope = _input_gradient(model, labels, attacked)
             attacked = adversary.advance(images, attacked, slope)
     others = []
-    if compares_pairs and adversary.contrastive_views == "both":
+    if objective.compares_pairs and adversary.contrastive_views == "both":
         others = [noisy]
-    elif compares_pairs and adversary.contrastive_views == "clean":
+    elif objective.compares_pairs and adversary.contrastive_views == "clean":
         others = [model.outputs_of(images, training=True)]
     outputs = model.outputs_of(attacked, training=True)
     fell = _cross_entropies(labels, outputs) < before

@@ -1,12 +1,7 @@
 """From a config to what a stage minimises: its losses and its adversary."""
 
 from supcon_tf.config import AdversaryConfig, LossConfig, StageConfig
-from supcon_tf.losses import (
-    CrossEntropyLoss,
-    MarginContrastiveLoss,
-    MulticlassHingeLoss,
-    SupervisedContrastiveLoss,
-)
+from supcon_tf.losses import PARTS
 from supcon_tf.losses.base import BatchLoss
 from supcon_tf.training.adversary import Adversary
 
@@ -15,17 +10,13 @@ def losses_for(
     stage: StageConfig, constants: LossConfig
 ) -> dict[str, tuple[float, BatchLoss]]:
     """Weight and loss of each part that the stage gives a weight."""
-    losses = {
-        "cross_entropy": CrossEntropyLoss(stage.label_smoothing),
-        "supcon": SupervisedContrastiveLoss(
-            constants.temperature, variant=constants.supcon_variant
-        ),
-        "margin": MarginContrastiveLoss(
-            constants.positive_margin, constants.negative_margin
-        ),
-        "hinge": MulticlassHingeLoss(constants.hinge_margin),
-    }
-    return {part: (weight, losses[part]) for part, weight in stage.loss_weights.items()}
+    options = {**vars(constants), **vars(stage)}
+    losses = {}
+    for part, weight in stage.loss_weights.items():
+        loss, settings = PARTS[part]
+        arguments = {name: options[option] for name, option in settings.items()}
+        losses[part] = (weight, loss(**arguments))
+    return losses
 
 
 def adversary_for(

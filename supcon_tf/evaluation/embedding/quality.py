@@ -114,10 +114,9 @@ def _forward(model: ContrastiveClassifier, split: Split) -> ImageFunction:
 
     def forward(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model.outputs_of(images)
-        contrasted = tf.math.l2_normalize(outputs[model.contrastive_input], axis=-1)
         return {
             "features": outputs["features"],
-            "embeddings": tf.cast(contrasted, tf.float32),
+            "embeddings": tf.cast(outputs["embedding"], tf.float32),
             "read": outputs[model.classifier_input],
         }
 

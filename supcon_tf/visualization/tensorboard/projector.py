@@ -125,8 +125,8 @@ class SnapshotWriter:
 
     def _outputs(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         outputs = self._model.outputs_of(images)
-        embeddings = tf.math.l2_normalize(outputs[self._model.contrastive_input], -1)
-        return embeddings, outputs["logits"], outputs[self._model.classifier_input]
+        read = outputs[self._model.classifier_input]
+        return outputs["embedding"], outputs["logits"], read
 
     def _points(self, attacked: bool) -> _Points:
         parts = []
