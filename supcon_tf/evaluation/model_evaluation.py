@@ -49,7 +49,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Scope:
     """What is to be found out about a model.
 
     Args:
@@ -114,35 +114,35 @@ def evaluate(
         deterministic=deterministic,
         parts=parts or FinishedParts(),
     )
-    asked = Asked(
+    scope = Scope(
         title=title, classifier_trained=classifier_trained, with_checks=with_checks
     )
-    return evaluate_model(for_attacks(model, split), session, asked)
+    return evaluate_model(for_attacks(model, split), session, scope)
 
 
 def evaluate_model(
-    model: keras.Model, session: EvaluationSession, asked: Asked
+    model: keras.Model, session: EvaluationSession, scope: Scope
 ) -> Evaluation:
     """Measures a model that is as it is to be attacked (see `for_attacks`).
 
     Raises:
         ProbabilityOutputError: if the model's output is a probability.
     """
-    embedding, arrays = _embedding(model, session, asked.classifier_trained)
-    if not asked.classifier_trained:
+    embedding, arrays = _embedding(model, session, scope.classifier_trained)
+    if not scope.classifier_trained:
         untrained = ModelResult(
-            stage=asked.stage, clean_accuracy=None, attacks=None, embedding=embedding
+            stage=scope.stage, clean_accuracy=None, attacks=None, embedding=embedding
         )
         return Evaluation(untrained, {}, arrays)
     # All attacks share one target, so that the model is compiled once.
     target = target_of(model, session.split)
-    robustness = measure_robustness(target, session, asked.title)
+    robustness = measure_robustness(target, session, scope.title)
     rows, checks = tuple(robustness.rows), None
-    if asked.with_checks:
-        title = f"{asked.title}: checks"
+    if scope.with_checks:
+        title = f"{scope.title}: checks"
         checks = run_checks(target, session.within("checks"), rows, title)
     result = ModelResult(
-        stage=asked.stage,
+        stage=scope.stage,
         clean_accuracy=robustness.clean_accuracy,
         attacks=rows,
         worst=worst_cases(rows, robustness.outcomes),
@@ -150,7 +150,7 @@ def evaluate_model(
         checks=checks,
     )
     examples = None
-    if asked.with_examples:
+    if scope.with_examples:
         examples = adversarial_examples(model, target, session)
     return Evaluation(result, robustness.outcomes, arrays, examples)
 

@@ -12,7 +12,7 @@ from supcon_tf.evaluation.compatibility import check_fits
 from supcon_tf.evaluation.completeness import refuse_to_shrink
 from supcon_tf.evaluation.findings import Findings, ModelFile
 from supcon_tf.evaluation.finished_result import finished_result
-from supcon_tf.evaluation.model_evaluation import Asked, evaluate_model
+from supcon_tf.evaluation.model_evaluation import Scope, evaluate_model
 from supcon_tf.evaluation.output import write_evaluation
 from supcon_tf.evaluation.preparation import keeping_parts, open_session
 from supcon_tf.evaluation.report.introduction import (
@@ -155,14 +155,14 @@ def evaluate_models(
         model = load_model(file.path)
         check_fits(model, data, file.origin)
         model = for_attacks(model, session.split)
-        asked = Asked(
+        scope = Scope(
             file.stage,
             file.title,
             classifier_trained=file.classifier_trained,
             with_checks=final,
             with_examples=final,
         )
-        found = evaluate_model(model, session.within(file.stage), asked)
+        found = evaluate_model(model, session.within(file.stage), scope)
         evaluations.append(found)
     return Findings(
         config,

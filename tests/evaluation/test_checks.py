@@ -185,15 +185,23 @@ def test_each_planned_attack_is_made_once_and_counted(
     honest, test_digits, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(attacked_sample, "tqdm", Bar)
-    config = dataclasses.replace(CONFIG, pgd_steps=1)
-    for source, not_made in ((None, {"transfer"}), (honest, set())):
-        parts = FinishedParts(tmp_path / "parts", {"source": bool(source)})
-        checked(honest, test_digits, config, source=source, parts=parts)
-        made = [path.stem for path in (tmp_path / "parts").glob("*@*.npz")]
-        planned = {planned.name for planned in PLAN} - not_made
-        # PGD at each epsilon and over the whole range, and all else at one epsilon.
-        assert sorted(name.split("@")[0] for name in made) == sorted(
-            [*planned, *["pgd"] * 4]
-        )
-        assert len({name.split("@")[1] for name in made}) == 4
-        assert bars[-1].done == bars[-1].total == len(made)
+    config = dataclasses.replace(CONFIG, pgd_steps=1, checks_limit=20)
+    parts = FinishedParts(tmp_path / "parts", {})
+    checked(honest, test_digits, config, parts=parts)
+    made = [path.stem.split("@") for path in (tmp_path / "parts").glob("*@*.npz")]
+    planned = [planned.name for planned in PLAN if planned.applies(10, False)]
+    # PGD at each epsilon and over the whole range, and all else at one epsilon.
+    assert sorted(name for name, _ in made) == sorted([*planned, *["pgd"] * 4])
+    assert len({strength for _, strength in made}) == 4
+    assert bars[-1].done == bars[-1].total == len(made)
+
+
+def test_attacks_that_a_model_does_not_admit_are_not_planned():
+    names = {planned.name for planned in PLAN}
+    for classes, has_source, left_out in (
+        (10, True, set()),
+        (10, False, {"transfer"}),
+        (2, True, {"pgd_dlr"}),
+    ):
+        planned = {p.name for p in PLAN if p.applies(classes, has_source)}
+        assert names - planned == left_out

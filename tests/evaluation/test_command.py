@@ -30,6 +30,7 @@ from supcon_tf.evaluation.command import parse_request
 from supcon_tf.evaluation.completeness import covers
 from supcon_tf.evaluation.findings import ModelFile
 from supcon_tf.evaluation.preparation import keeping_parts, open_session
+from supcon_tf.evaluation.run import check_evaluation
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
 from supcon_tf.models.folding import fold_batch_norm
@@ -463,6 +464,24 @@ def test_attacks_that_cannot_be_made_are_refused_before_any_is_run():
         with pytest.raises(UserError, match=message):
             refuse_impossible_attacks(settings, classes=classes)
         refuse_impossible_attacks(settings, classes=classes + 1)
+
+
+def test_what_an_evaluation_would_refuse_is_refused_before_training(tmp_path, data):
+    folder, two = RunFolder(tmp_path), dataclasses.replace(data, class_names=("a", "b"))
+    for flags, images, message in (
+        ({"attacks": ("pgd_dlr",)}, two, "--attacks=pgd_dlr: .* at least 3 classes"),
+        ({"split": "validation", "validation_share": 0.0}, None, "--split=validation"),
+        (
+            {"attacks": ("transfer",), "transfer_from": "nowhere"},
+            data,
+            "--transfer_from must be a run folder .* Received: nowhere",
+        ),
+    ):
+        config = Config.from_flag_values({**CONFIG.flag_values(), **flags})
+        images = images or dataclasses.replace(data, validation=None)
+        with pytest.raises(UserError, match=message):
+            check_evaluation(folder, config, images)
+    check_evaluation(folder, CONFIG, data)
 
 
 def test_a_model_of_other_people_is_attacked_and_checked(theirs, tmp_path):
