@@ -163,7 +163,7 @@ class Batches:
             (parts,) = tf.numpy_function(
                 images.cut, [indices, crops], [tf.float32], stateful=False
             )
-            return tf.reshape(parts, (-1, *shape)) / 255.0
+            return tf.reshape(parts, (-1, *shape))
 
         augmented = augment_parts(
             cut,

@@ -3,9 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +14,8 @@ from supcon_tf.data.decoding.image_files import BadImage
 from supcon_tf.data.sources.quiet import no_warnings
 from supcon_tf.data.sources.source import SourceSplit, progress_options
 from supcon_tf.errors import UserError
+
+Result = TypeVar("Result")
 
 
 class EncodedImages:
@@ -110,25 +112,25 @@ class EncodedImages:
             crops: (R, V, 5) float32, V parts of each, see `draw_crops`.
 
         Returns:
-            (R, V, H, W, 3) float32, 0 to 255.
+            (R, V, H, W, 3) float32 in [0, 1].
         """
         from supcon_tf.data.decoding.cutting import cut
 
-        stored, size = self.source.stored, self._image_shape[:2]
+        stored = self.source.stored
         assert stored is not None
-        found = np.empty((*crops.shape[:2], *self._image_shape), np.float32)
+        found = _aligned((*crops.shape[:2], *self._image_shape))
 
         def cut_one(place: int) -> None:
-            def parts(index: int) -> np.ndarray:
-                return cut(
+            def parts(index: int) -> None:
+                cut(
                     stored.content(index),
                     lambda content: stored.decode(index, content),
                     crops[place],
-                    size,
                     self._keep_proportions,
+                    found[place],
                 )
 
-            found[place] = self.try_to(parts, int(self.indices[rows[place]]))
+            self.try_to(parts, int(self.indices[rows[place]]))
 
         side_by_side(cut_one, len(rows))
         return found
@@ -156,7 +158,7 @@ class EncodedImages:
         found = np.flatnonzero(np.isin(self.indices, list(self.left_out))).tolist()
         return {place: self.left_out[int(self.indices[place])] for place in found}
 
-    def try_to(self, read: Callable[[int], np.ndarray], index: int) -> np.ndarray:
+    def try_to(self, read: Callable[[int], Result], index: int) -> Result:
         """What `read` makes of an image of the source, or of one that replaces it.
 
         Raises:
@@ -206,22 +208,49 @@ class EncodedImages:
         return self.failure
 
 
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Room for float32 where TensorFlow takes it as it is, rather than copy it."""
+    room = np.empty(int(np.prod(shape)) + 16, np.float32)
+    first = -room.ctypes.data % 64 // room.itemsize
+    return room[first : first + room.size - 16].reshape(shape)
+
+
 def side_by_side(work: Callable[[int], Any], count: int) -> None:
     """Calls `work` with 0, 1, ... count - 1, in threads that all share.
 
     Raises:
-        Exception: what the first call that fails raises.
+        Exception: what the earliest of the calls that failed has raised.
     """
+    # Threads take turns at it: a future for each image would cost as much as a small
+    # image itself.
+    places = iter(range(count))
+    errors: dict[int, Exception] = {}
+
+    def take_turns() -> None:
+        for place in places:
+            try:
+                work(place)
+            except Exception as error:
+                errors[place] = error
+            if errors:
+                return
+
+    pool = _threads()
     with no_warnings():
-        for _ in _threads().map(work, range(count)):
-            pass
+        wait([pool.submit(take_turns) for _ in range(min(count, _thread_count()))])
+    if errors:
+        raise errors[min(errors)]
+
+
+def _thread_count() -> int:
+    # As many as processors decode; some more wait for a disk meanwhile.
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return (count or os.cpu_count() or 1) + 2
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    # As many as processors decode; some more wait for a disk meanwhile.
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return ThreadPoolExecutor((count or os.cpu_count() or 1) + 2, "decode")
+    return ThreadPoolExecutor(_thread_count(), "decode")
 
 
 # Threads don't outlive a fork.

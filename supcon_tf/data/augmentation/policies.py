@@ -94,8 +94,10 @@ def augment_parts(
     draws = Draws(seed, batch_size, rows)
     areas, following = _CROPPING[policy]
     crops = [tf.cast(part, tf.float32) for part in draw_crops(draws, areas)]
-    augmented = following(cut(draws.mine(tf.stack(crops, axis=1))), draws)
-    return tf.clip_by_value(augmented, 0.0, 1.0)
+    parts = cut(draws.mine(tf.stack(crops, axis=1)))
+    if following is _none:
+        return parts
+    return tf.clip_by_value(following(parts, draws), 0.0, 1.0)
 
 
 def _none(images: tf.Tensor, draws: Draws) -> tf.Tensor:

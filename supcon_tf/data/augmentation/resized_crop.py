@@ -46,7 +46,7 @@ def crop_boxes(
         width: of the image.
         keep_ratio: make a crop that is too large for the image smaller, rather than
             cut its sides to those of the image; long images have many of them.
-        library: `tf` for tensors, `np` for arrays.
+        library: what takes roots and so on: `tf` of tensors, `np` of arrays.
     """
     area, ratio, down, right, flip = crops
     # Shares of the sides: tall * wide = area, (wide * W) / (tall * H) = ratio.
