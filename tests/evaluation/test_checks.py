@@ -7,10 +7,13 @@ import pytest
 
 from supcon_tf.attacks import ProbabilityOutputError
 from supcon_tf.config import EvaluationConfig
-from supcon_tf.evaluation.checks import attacked_sample
-from supcon_tf.evaluation.checks.plan import CURVE, PLAN
+from supcon_tf.evaluation.checks import attacked_sample, run
+from supcon_tf.evaluation.checks.outcomes import Outcomes
+from supcon_tf.evaluation.checks.plan import CURVE, PLAN, PlannedAttack
 from supcon_tf.evaluation.checks.rules import CHECKS
+from supcon_tf.evaluation.checks.verdicts import judged
 from supcon_tf.evaluation.finished_parts import FinishedParts
+from supcon_tf.results.record import CheckRow
 
 from .masked_models import (
     LEVEL,
@@ -205,3 +208,20 @@ def test_attacks_that_a_model_does_not_admit_are_not_planned():
     ):
         planned = {p.name for p in PLAN if p.applies(classes, has_source)}
         assert names - planned == left_out
+
+
+def test_a_check_is_a_planned_attack_and_a_rule(honest, test_digits, monkeypatch):
+    """Nothing else has to know of it."""
+
+    def noise_breaks_little(found: Outcomes) -> CheckRow:
+        broken = float((found.correct & ~found["noise_on_all"]).mean())
+        fact = f"noise breaks {broken:.1%} at {found.strength_text}"
+        return judged("noise_breaks_little", broken, 0.5, fact, "it is no model")
+
+    another = PlannedAttack("noise_on_all", "noise", among=lambda found: found.correct)
+    monkeypatch.setattr(attacked_sample, "PLAN", (*PLAN, another))
+    monkeypatch.setattr(run, "CHECKS", (noise_breaks_little,))
+    config = dataclasses.replace(CONFIG, pgd_steps=1, checks_limit=20, epsilons=(8.0,))
+    (check,) = checked(honest, test_digits, config)
+    assert check.passed is True
+    assert check.detail.endswith("at epsilon 8/255")

@@ -19,9 +19,13 @@ from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.attacked_model import for_attacks
+from supcon_tf.evaluation.findings import Findings
+from supcon_tf.evaluation.model_evaluation import Evaluation
 from supcon_tf.evaluation.preparation import chosen_split
+from supcon_tf.evaluation.report import figures
+from supcon_tf.evaluation.report import report as report_module
 from supcon_tf.evaluation.report.content import Content, Picture
-from supcon_tf.evaluation.report.figures import FIGURES
+from supcon_tf.evaluation.report.figures import FIGURES, ReportFigure
 from supcon_tf.evaluation.report.introduction import run_introduction
 from supcon_tf.evaluation.report.report import write_report
 from supcon_tf.evaluation.run import evaluate_run, finished_stages
@@ -199,6 +203,32 @@ def test_the_report_has_table_interval_checks_settings_and_pictures(result, repo
     )
     assert "- pgd: loss ce, steps 3\n" in text
     assert "\n\n\n" not in text
+
+
+def test_a_section_is_a_function_in_the_list(result, report, monkeypatch):
+    def more(content):
+        return f"## More of {content.name}"
+
+    monkeypatch.setattr(report_module, "SECTIONS", (*report_module.SECTIONS, more))
+    assert report(result).endswith("\n\n## More of digits\n")
+
+
+def test_a_figure_is_an_entry_in_the_list_and_drawn_if_there_is_something(
+    monkeypatch, tmp_path
+):
+    def draw(findings, path):
+        path.write_text(f"{findings.final.result.stage}")
+        return True
+
+    more = ReportFigure("More", "more.png", "accuracy", draw)
+    monkeypatch.setattr(figures, "FIGURES", (*figures.FIGURES, more))
+    untrained = model_result("final", attacks=None, clean_accuracy=None)
+    evaluations = (Evaluation(untrained, {}, {}),)
+    findings = Findings(Config(), None, None, (), evaluations, 0)
+    path = tmp_path / "figures" / "more.png"
+    drawn = figures.draw_figures(path.parent, findings)
+    assert drawn == [Picture("More", path, "accuracy")]
+    assert [file.name for file in path.parent.iterdir()] == ["more.png"]
 
 
 def test_an_interval_counts_up_to_its_farthest_bound(result, report):
