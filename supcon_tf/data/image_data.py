@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.fingerprint import DIGESTED_WHOLE, Fingerprint
 from supcon_tf.data.repeated import Repeated, repeated
 
-_BYTES_AT_ONCE = 64 * 2**20
+_BYTES_AT_ONCE = 16 * 2**20
 _SAMPLE = 4096
 _UNKNOWN = Fingerprint("", (), {})
 
@@ -90,9 +91,9 @@ class ImageData:
         at_once = max(1, _BYTES_AT_ONCE // int(np.prod(self.image_shape)))
         for start in range(0, len(rows), at_once):
             chunk = self.train.images[rows[start : start + at_once]]
-            for channel in range(3):
-                values = chunk[..., channel].ravel()
-                counts[channel] += np.bincount(values, minlength=256)
+            # Several times faster than numpy counts, which makes them int64 first.
+            below_each_other = Image.fromarray(chunk.reshape(-1, *chunk.shape[2:]))
+            counts += np.array(below_each_other.histogram()).reshape(3, 256)
         levels = np.arange(256) / 255.0
         shares = counts / counts.sum(axis=1, keepdims=True)
         mean = shares @ levels

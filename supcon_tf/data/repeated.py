@@ -10,9 +10,8 @@ from supcon_tf.data.decoding.image_files import BadImage
 from supcon_tf.data.encoded_images import EncodedImages, side_by_side
 
 _IMAGES_AT_ONCE = 1024
-# Encoded images are read, no more than that; opening one costs as much as some bytes.
-_BYTES_READ = 2**30
-_BYTES_TO_OPEN = 4096
+# No more encoded images than that are read: a few seconds.
+_BYTES_READ, _FILES_READ = 2**30, 20_000
 
 
 class Repeated(NamedTuple):
@@ -64,8 +63,9 @@ def _of_stored(train: EncodedImages, held_out: EncodedImages) -> Repeated:
     )
     counts = np.where(train_counts > 0, counts + train_counts, 0)
     order = np.random.default_rng(0).permutation(len(distinct))
-    costs = np.cumsum((counts * (distinct + _BYTES_TO_OPEN))[order])
-    chosen = distinct[order[costs <= _BYTES_READ]]
+    few = np.cumsum(counts[order]) <= _FILES_READ
+    few &= np.cumsum((counts * distinct)[order]) <= _BYTES_READ
+    chosen = distinct[order[few]]
     shared = np.intersect1d(chosen, train_sizes)
     seen = set(_digests(train, np.isin(train_sizes, shared)))
     mine = _digests(held_out, np.isin(sizes, shared)) if seen else []

@@ -218,7 +218,7 @@ def test_encoded_copies_of_training_images_are_counted_without_decoding(
     monkeypatch.setattr("supcon_tf.data.decoding.image_files.Image.open", None)
     assert data.repeated(data.test) == (2, 4)
     # Images of as many bytes as too many others are not looked at.
-    monkeypatch.setattr("supcon_tf.data.repeated._BYTES_READ", 5000)
+    monkeypatch.setattr("supcon_tf.data.repeated._FILES_READ", 3)
     found, looked_at = data.repeated(data.test)
     assert found <= looked_at < 4
 

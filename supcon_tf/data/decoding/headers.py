@@ -63,7 +63,11 @@ def jpeg_headers(padded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         is_last = (marker == 0xDA) | (head[0] != 0xFF)
         return tf.where(is_last, end, following), found
 
-    exif, adobe, cmyk = _first_segments(padded, 2, at, 3)
+    # Most have neither; a walk through the segments takes as long as a small image.
+    some = tf.strings.regex_full_match(padded, r"\C*Exif\x00\x00\C*")
+    some |= tf.io.extract_jpeg_shape(padded)[2] == 4
+    start = tf.where(some, tf.constant(2, tf.int64), end)
+    exif, adobe, cmyk = _first_segments(padded, start, at, 3)
     size = number(padded, tf.maximum(exif, 0) + 2, 2, big=True) - 2
     return _block(padded, exif, 4, size), (cmyk >= 0) & (adobe < 0)
 
