@@ -45,6 +45,11 @@ class APGD(SearchAttack):
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import APGD
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     attack = APGD(epsilon=8 / 255, loss="dlr_targeted")
     accuracy = attack.survivors(model, images, labels).mean()
     ```

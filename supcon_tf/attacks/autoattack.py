@@ -43,7 +43,12 @@ class AutoAttack(Attack):
     Example:
 
     ```python
-    accuracy = AutoAttack(epsilon=8 / 255).survivors(model, images, labels).mean()
+    import keras, numpy as np
+    from supcon_tf.attacks import AutoAttack
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
+    accuracy = AutoAttack(epsilon=0.3).survivors(model, images, labels).mean()
     ```
 
     Reference:

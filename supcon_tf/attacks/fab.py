@@ -46,8 +46,14 @@ class FAB(SearchAttack):
     Example:
 
     ```python
-    accuracy = FAB(epsilon=8 / 255).survivors(model, images, labels).mean()
-    closest = FAB(epsilon=1, early_stop=False)(model, images, labels)
+    import keras, numpy as np
+    from supcon_tf.attacks import FAB
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
+    accuracy = FAB(epsilon=0.3).survivors(model, images, labels).mean()
+    closest = FAB(epsilon=1, targets=2, steps=10, early_stop=False)
+    print(np.abs(closest(model, images, labels) - images).max(axis=(1, 2, 3)))
     ```
 
     Reference:

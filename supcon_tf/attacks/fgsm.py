@@ -31,6 +31,11 @@ class FGSM(PGD):
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import FGSM
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     adversarial = FGSM(epsilon=8 / 255)(model, images, labels)
     curve = FGSM().survivors_at(model, images, labels, [1 / 255, 2 / 255, 4 / 255])
     ```

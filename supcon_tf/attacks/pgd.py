@@ -43,6 +43,11 @@ class PGD(SearchAttack):
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import PGD
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     attack = PGD(epsilon=4 / 255, steps=20)
     adversarial = attack(model, images, labels)
     accuracy = attack.survivors(model, images, labels).mean()

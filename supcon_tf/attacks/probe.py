@@ -16,7 +16,21 @@ COUNT = 4
 
 
 class ProbabilityOutputError(UserError):
-    """The model gives probabilities; their gradients vanish and fake robustness."""
+    """The model gives probabilities; their gradients vanish and fake robustness.
+
+    Example:
+
+    ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import FGSM, ProbabilityOutputError
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    try:
+        FGSM()(keras.Sequential(layers), np.random.rand(8, 4, 4, 1), np.arange(8))
+    except ProbabilityOutputError as error:
+        print(error)
+    ```
+    """
 
 
 def in_inference(model: Callable) -> Callable[[tf.Tensor], Any]:

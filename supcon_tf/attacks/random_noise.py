@@ -27,6 +27,11 @@ class RandomNoise(SearchAttack):
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import RandomNoise
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     accuracy = RandomNoise(epsilon=8 / 255).survivors(model, images, labels).mean()
     ```
     """

@@ -42,6 +42,11 @@ class Square(SearchAttack):
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import Square
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     accuracy = Square(queries=500).survivors(model, images, labels).mean()
     ```
 

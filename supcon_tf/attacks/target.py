@@ -72,6 +72,11 @@ class Target:
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import FGSM, PGD, Target
+
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     target = Target(model, images)
     curve = FGSM().survivors_at(target, images, labels, [1 / 255, 2 / 255])
     survived = PGD(epsilon=2 / 255).survivors(target, images, labels)

@@ -31,6 +31,14 @@ class Transfer(SearchAttack):
     Example:
 
     ```python
+    import keras, numpy as np
+    from supcon_tf.attacks import PGD, Transfer
+
+    model, baseline = (
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+        for _ in range(2)
+    )
+    images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 10
     attack = Transfer(PGD(early_stop=False), source=baseline)
     accuracy = attack.survivors(model, images, labels).mean()
     ```

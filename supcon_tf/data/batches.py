@@ -44,6 +44,10 @@ class Batches:
             the classes or does not divide the batch.
 
     Example:
+        >>> from supcon_tf.config import DataConfig
+        >>> from supcon_tf.data import load
+        >>> from supcon_tf.data.batches import Batches
+        >>> data = load(DataConfig(dataset="digits", limit_train=200))
         >>> batches = Batches(data.train, batch_size=128, views=2)
         >>> images, labels = next(iter(batches.epoch(0)))
         >>> images.shape

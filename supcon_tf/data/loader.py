@@ -52,6 +52,8 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
             or divided as asked.
 
     Example:
+        >>> from supcon_tf.config import DataConfig
+        >>> from supcon_tf.data import load
         >>> data = load(DataConfig(dataset="digits", limit_train=100))
         >>> len(data.train), len(data.validation), data.image_shape
         (90, 10, (32, 32, 3))

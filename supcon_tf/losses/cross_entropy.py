@@ -26,6 +26,7 @@ class CrossEntropyLoss(BatchLoss):
 
     ```python
     import numpy as np
+    from supcon_tf.losses import CrossEntropyLoss
 
     loss = CrossEntropyLoss()
     loss(np.array([0, 2]), np.random.rand(2, 3))

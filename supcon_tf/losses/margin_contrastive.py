@@ -42,6 +42,7 @@ class MarginContrastiveLoss(BatchLoss):
 
     ```python
     import numpy as np
+    from supcon_tf.losses import MarginContrastiveLoss
 
     labels, embeddings = np.array([0, 0, 1, 1]), np.random.rand(4, 8)
     loss = MarginContrastiveLoss(positive_margin=0.8, negative_margin=0.2)

@@ -34,6 +34,7 @@ class MulticlassHingeLoss(BatchLoss):
 
     ```python
     import numpy as np
+    from supcon_tf.losses import MulticlassHingeLoss
 
     labels, logits = np.array([0, 0, 1, 1]), np.random.rand(4, 3)
     loss = MulticlassHingeLoss(margin=1.0)

@@ -47,6 +47,7 @@ class SupervisedContrastiveLoss(BatchLoss):
 
     ```python
     import numpy as np
+    from supcon_tf.losses import SupervisedContrastiveLoss
 
     labels, embeddings = np.array([0, 0, 1, 1]), np.random.rand(4, 8)
     loss = SupervisedContrastiveLoss(temperature=0.1)

@@ -43,9 +43,12 @@ class ContrastiveClassifier(keras.Model):
     Example:
 
     ```python
+    import keras, numpy as np
     from supcon_tf.losses import CrossEntropyLoss, SupervisedContrastiveLoss
+    from supcon_tf.models import ContrastiveClassifier, resnet18
 
-    model = ContrastiveClassifier(resnet18(), num_classes=100)
+    images, labels = np.random.rand(32, 16, 16, 3), np.arange(32) % 4
+    model = ContrastiveClassifier(resnet18((16, 16, 3), width=4), num_classes=4)
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
         losses={
@@ -54,7 +57,7 @@ class ContrastiveClassifier(keras.Model):
         },
         weight_decay=5e-4,
     )
-    model.fit(images, labels, batch_size=128)
+    model.fit(images, labels, batch_size=16)
     ```
 
     Reference:

@@ -52,8 +52,10 @@ def fold_batch_norm(
     Example:
 
     ```python
-    folded = fold_batch_norm(load_model("runs/digits/model.keras"))
-    logits = folded.predict(images)
+    from supcon_tf.models import ContrastiveClassifier, resnet18
+    from supcon_tf.models.folding import fold_batch_norm
+
+    folded = fold_batch_norm(ContrastiveClassifier(resnet18(width=2), 10))
     ```
 
     Reference:

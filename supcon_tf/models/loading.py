@@ -21,6 +21,17 @@ def load_model(path: str | Path) -> keras.Model:
     Raises:
         UserError: if the file is missing, is no Keras model, or needs code that is not
             known.
+
+    Example:
+
+    ```python
+    import tempfile
+    from supcon_tf.models import ContrastiveClassifier, load_model, resnet18
+
+    with tempfile.TemporaryDirectory() as folder:
+        ContrastiveClassifier(resnet18(width=2), 10).save(f"{folder}/model.keras")
+        model = load_model(f"{folder}/model.keras")
+    ```
     """
     if not Path(path).is_file():
         raise UserError(f"a .keras model is needed. Received: {path} (no such file)")

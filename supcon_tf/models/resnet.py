@@ -43,6 +43,15 @@ def resnet18(
     Raises:
         ValueError: for an unknown stem, or a mean or std that does not fit.
 
+    Example:
+
+    ```python
+    from supcon_tf.models import resnet18
+
+    encoder = resnet18((32, 32, 3), width=16)
+    assert encoder.output_shape == (None, 128)
+    ```
+
     Reference:
         He et al. 2016, Deep Residual Learning for Image Recognition (arXiv 1512.03385).
     """

@@ -1,1 +1,1 @@
-"""What losses and models have in common: what counts as a label."""
+"""What losses and models have in common: labels, and sums over blocks of rows."""
