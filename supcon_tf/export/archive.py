@@ -32,7 +32,7 @@ def write_archive(
         config: of the run.
         card: the model card.
     """
-    write_saved_model(folder, model, class_names)
+    write_saved_model(folder, model, class_names, config.data.crop_to_aspect_ratio)
     # TensorFlow writes no unused asset into assets/ but leaves this folder to others.
     extra = folder / EXTRA
     extra.mkdir()
@@ -43,11 +43,15 @@ def write_archive(
 
 
 def write_saved_model(
-    folder: Path, model: ContrastiveClassifier, class_names: Sequence[str]
+    folder: Path,
+    model: ContrastiveClassifier,
+    class_names: Sequence[str],
+    crop_to_aspect_ratio: bool = False,
 ) -> None:
     """Writes a float32 model with all its signatures as a SavedModel."""
     archive = keras.export.ExportArchive()
-    for name, (function, spec) in signatures(model, class_names).items():
+    served = signatures(model, class_names, crop_to_aspect_ratio)
+    for name, (function, spec) in served.items():
         archive.add_endpoint(name, function, input_signature=[spec])
     with _quiet():
         archive.write_out(str(folder), verbose=False)

@@ -14,7 +14,9 @@ Signature = tuple[Callable[[tf.Tensor], Outputs], tf.TensorSpec]
 
 
 def signatures(
-    model: ContrastiveClassifier, class_names: Sequence[str]
+    model: ContrastiveClassifier,
+    class_names: Sequence[str],
+    crop_to_aspect_ratio: bool = False,
 ) -> dict[str, Signature]:
     """The functions that are served, by name, each with the input that it declares.
 
@@ -31,6 +33,7 @@ def signatures(
     Args:
         model: float32 model from images to logits.
         class_names: the name of each class.
+        crop_to_aspect_ratio: how the run brings images to their size.
     """
     shape = tuple(model.encoder.input_shape[1:])
     float_images = tf.TensorSpec((None, *shape), tf.float32, name="images")
@@ -46,7 +49,8 @@ def signatures(
         return classify(as_float(tf.ensure_shape(images, (None, *shape))))
 
     def classify_encoded(image_bytes: tf.Tensor) -> Outputs:
-        return classify(as_float(decoded(image_bytes, shape[:2])))
+        pixels = decoded(image_bytes, shape[:2], crop_to_aspect_ratio)
+        return classify(as_float(pixels))
 
     def embed(images: tf.Tensor) -> Outputs:
         outputs = network(checked(images, shape))
@@ -114,10 +118,12 @@ def as_float(images: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.constant(levels), tf.cast(images, tf.int32))
 
 
-def decoded(image_bytes: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def decoded(
+    image_bytes: tf.Tensor, size: tuple[int, int], crop_to_aspect_ratio: bool = False
+) -> tf.Tensor:
     """Encoded images (N,) as uint8 pixels (N, H, W, 3), those that training reads."""
     return tf.map_fn(
-        lambda encoded: resize(decode(encoded), size),
+        lambda encoded: resize(decode(encoded), size, crop_to_aspect_ratio),
         image_bytes,
         fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
     )

@@ -127,18 +127,23 @@ def test_a_photo_is_resized_alike_within_a_level(tmp_path):
     rng = np.random.default_rng(2)
     rough = rng.integers(0, 256, (9, 12, 3), np.uint8)
     photo = Image.fromarray(rough).resize((97, 64), Image.Resampling.BICUBIC)
-    for size in (24, 120):
+    for size, crop in ((24, False), (24, True), (64, True), (120, False), (120, True)):
         table = {
             kind: image_table.encoded(photo, "PNG", exif=image_table.exif(value))
             for kind, value in (("png_upright", 1), ("png_turned", 5))
         }
-        root = in_folder(tmp_path / str(size), table)
+        root = in_folder(tmp_path / f"{size}-{crop}", table)
         in_folder(root, table, "test", 1)
-        config = DataConfig("folder", str(root), image_size=size, validation_share=0.0)
+        options = {"image_size": size, "crop_to_aspect_ratio": crop}
+        config = DataConfig("folder", str(root), validation_share=0.0, **options)
         found = by_class(load(config))
-        graph = decoded(tf.constant(list(table.values())), (size, size)).numpy()
+        graph = decoded(tf.constant(list(table.values())), (size, size), crop).numpy()
         for pixels, name in zip(graph, table, strict=True):
             assert abs(pixels.astype(int) - found[name]).max() <= 1
+        upright = shown_by_pillow(table["png_upright"])
+        middle = Image.fromarray(upright[:, 16:80] if crop else upright)
+        expected = middle.resize((size, size), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(found["png_upright"], np.asarray(expected))
 
 
 def test_odd_or_damaged_exif_means_the_same_to_both_readers():
