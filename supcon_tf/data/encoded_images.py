@@ -1,18 +1,16 @@
 """Images that stay as they are stored until they are looked at."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from supcon_tf.data.decoding.image_files import BadImage
-from supcon_tf.data.sources.quiet import no_warnings
 from supcon_tf.data.sources.source import SourceSplit, progress_options
+from supcon_tf.data.threads import all_places
 from supcon_tf.errors import UserError
 
 Result = TypeVar("Result")
@@ -87,7 +85,7 @@ class EncodedImages:
         def decode(place: int) -> None:
             found[place] = self._decoded(int(chosen[place]))
 
-        side_by_side(decode, len(chosen))
+        all_places(decode, len(chosen))
         return found
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -132,7 +130,7 @@ class EncodedImages:
 
             self.try_to(parts, int(self.indices[rows[place]]))
 
-        side_by_side(cut_one, len(rows))
+        all_places(cut_one, len(rows))
         return found
 
     @cached_property
@@ -154,7 +152,7 @@ class EncodedImages:
             bar.update()
 
         with bar:
-            side_by_side(look, len(self))
+            all_places(look, len(self))
         found = np.flatnonzero(np.isin(self.indices, list(self.left_out))).tolist()
         return {place: self.left_out[int(self.indices[place])] for place in found}
 
@@ -213,46 +211,3 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
     room = np.empty(int(np.prod(shape)) + 16, np.float32)
     first = -room.ctypes.data % 64 // room.itemsize
     return room[first : first + room.size - 16].reshape(shape)
-
-
-def side_by_side(work: Callable[[int], Any], count: int) -> None:
-    """Calls `work` with 0, 1, ... count - 1, in threads that all share.
-
-    Raises:
-        Exception: what the earliest of the calls that failed has raised.
-    """
-    # Threads take turns at it: a future for each image would cost as much as a small
-    # image itself.
-    places = iter(range(count))
-    errors: dict[int, Exception] = {}
-
-    def take_turns() -> None:
-        for place in places:
-            try:
-                work(place)
-            except Exception as error:
-                errors[place] = error
-            if errors:
-                return
-
-    pool = _threads()
-    with no_warnings():
-        wait([pool.submit(take_turns) for _ in range(min(count, _thread_count()))])
-    if errors:
-        raise errors[min(errors)]
-
-
-def _thread_count() -> int:
-    # As many as processors decode; some more wait for a disk meanwhile.
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return (count or os.cpu_count() or 1) + 2
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_thread_count(), "decode")
-
-
-# Threads don't outlive a fork.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)

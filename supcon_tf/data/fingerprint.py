@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from supcon_tf.data.examples import Examples, ListedExamples, unpacked, written
 from supcon_tf.errors import UserError
 
 SCHEMA = 1
@@ -17,10 +18,6 @@ SCHEMA = 1
 DIGESTED_WHOLE = 256 * 2**20
 _DIGESTED_SAMPLE = 64 * 2**20
 _AT_ONCE = 64
-
-# By class, the name of each image and the bytes of its file. The name is that of the
-# file below --data_dir; without files it is a position, SOURCE_SPLIT/17, of no size.
-Examples = Mapping[str, Mapping[str, int | None]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class SplitFingerprint:
         """That of `to_json`, of which one class at a time is in memory."""
         hasher = hashlib.sha256(b'{"examples": {')
         for place, owner in enumerate(sorted(self.examples)):
-            names = json.dumps(_written(self.examples[owner]), sort_keys=True)
+            names = json.dumps(written(self.examples[owner]), sort_keys=True)
             hasher.update(f"{', ' if place else ''}{json.dumps(owner)}: ".encode())
             hasher.update(names.encode())
         pixels = json.dumps(self._of_pixels(), sort_keys=True)
@@ -67,7 +64,7 @@ class SplitFingerprint:
             "images": len(self),
             "pixels": self._of_pixels(),
             "examples": {
-                owner: _written(names) for owner, names in self.examples.items()
+                owner: written(names) for owner, names in self.examples.items()
             },
         }
 
@@ -77,7 +74,7 @@ class SplitFingerprint:
         yield _indented(self._of_pixels(), 3) + ',\n   "examples": {'
         for place, (owner, names) in enumerate(self.examples.items()):
             yield f"{',' if place else ''}\n    {json.dumps(owner)}: "
-            yield _indented(_written(names), 4)
+            yield _indented(written(names), 4)
         yield "\n   }\n  }"
 
     def _of_pixels(self) -> dict[str, Any]:
@@ -90,7 +87,7 @@ class SplitFingerprint:
 
             return SplitDigest.from_json(values)
         examples = {
-            owner: names if isinstance(names, dict) else _unpacked(names)
+            owner: names if isinstance(names, dict) else unpacked(names)
             for owner, names in values["examples"].items()
         }
         pixels = values["pixels"]
@@ -201,50 +198,6 @@ class Fingerprint:
             raise UserError(f"this is no fingerprint: {error!r}") from error
 
 
-class ListedExamples(Mapping[str, Mapping[str, int | None]]):
-    """The same as a mapping of mappings, which are made when they are asked for.
-
-    Args:
-        class_names: of the labels.
-        labels: (N,) of the images.
-        indices: (N,) of the images in their source.
-        name: of the image of an index.
-        sizes: (N,) bytes of their files; None if they are not files.
-    """
-
-    def __init__(
-        self,
-        class_names: Sequence[str],
-        labels: np.ndarray,
-        indices: np.ndarray,
-        name: Callable[[int], str],
-        sizes: np.ndarray | None,
-    ) -> None:
-        # Those of a folder lie class by class already.
-        if (labels[1:] < labels[:-1]).any():
-            order = np.argsort(labels, kind="stable")
-            labels, indices = labels[order], indices[order]
-            sizes = None if sizes is None else sizes[order]
-        self.count = len(labels)
-        self._starts = np.searchsorted(labels, np.arange(len(class_names) + 1))
-        self._numbers = {owner: k for k, owner in enumerate(class_names)}
-        self._indices, self._name, self._sizes = indices, name, sizes
-
-    def __getitem__(self, owner: str) -> dict[str, int | None]:
-        number = self._numbers[owner]
-        part = slice(*self._starts[number : number + 2])
-        names = map(self._name, self._indices[part].tolist())
-        if self._sizes is None:
-            return dict.fromkeys(names)
-        return dict(zip(names, self._sizes[part].tolist(), strict=True))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._numbers)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-
 def digest_of_pixels(images: Any) -> tuple[str, int]:
     """SHA-256 of images (N, H, W, C) uint8, and how many of them it is of."""
     count = len(images)
@@ -256,10 +209,6 @@ def digest_of_pixels(images: Any) -> tuple[str, int]:
     for start in range(0, count, _AT_ONCE):
         hasher.update(images[chosen[start : start + _AT_ONCE]].tobytes())
     return hasher.hexdigest(), count
-
-
-def _written(names: Mapping[str, int | None]) -> str | dict[str, int | None]:
-    return _packed(names) if None in names.values() else dict(names)
 
 
 def _indented(values: Any, depth: int) -> str:
@@ -304,28 +253,3 @@ def _images_apart(before: SplitFingerprint, now: SplitFingerprint) -> Iterator[s
 
 def _some(names: list[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
-
-
-def _packed(names: Mapping[str, int | None]) -> str:
-    """Positions of one source split, `train/0-4,9`, in a text that stays small."""
-    if not names:
-        return ""
-    source = next(iter(names)).rpartition("/")[0]
-    positions = sorted(int(name.rpartition("/")[2]) for name in names)
-    ranges: list[list[int]] = []
-    for position in positions:
-        if ranges and position == ranges[-1][1] + 1:
-            ranges[-1][1] = position
-        else:
-            ranges.append([position, position])
-    texts = (f"{low}-{high}" if high > low else f"{low}" for low, high in ranges)
-    return f"{source}/{','.join(texts)}"
-
-
-def _unpacked(text: str) -> dict[str, int | None]:
-    source, _, ranges = text.rpartition("/")
-    names: dict[str, int | None] = {}
-    for part in filter(None, ranges.split(",")):
-        low, _, high = part.partition("-")
-        names |= {f"{source}/{i}": None for i in range(int(low), int(high or low) + 1)}
-    return names

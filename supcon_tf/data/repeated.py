@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from supcon_tf.data.decoding.image_files import BadImage
-from supcon_tf.data.encoded_images import EncodedImages, side_by_side
+from supcon_tf.data.encoded_images import EncodedImages
+from supcon_tf.data.threads import all_places
 
 _IMAGES_AT_ONCE = 1024
 # No more encoded images than that are read: a few seconds.
@@ -86,7 +87,7 @@ def _digests(images: EncodedImages, wanted: np.ndarray) -> list[bytes]:
             # Told when it is to be decoded; equal to none.
             found[place] = b"%d" % place
 
-    side_by_side(digest, len(indices))
+    all_places(digest, len(indices))
     return found
 
 

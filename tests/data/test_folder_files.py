@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from supcon_tf.config import DataConfig
-from supcon_tf.data import load
+from supcon_tf.data import load, threads
 from supcon_tf.data.decoding import image_files
 from supcon_tf.errors import UserError
 
@@ -230,7 +230,7 @@ def test_no_more_than_some_images_wait_to_be_read():
             return found
 
     items = Items(range(100_000))
-    results = image_files.side_by_side(abs, items)
+    results = threads.side_by_side(abs, items)
     assert next(results) == 0
     assert sum(waiting) < 5_000
     results.close()

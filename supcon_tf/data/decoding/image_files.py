@@ -4,21 +4,16 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 from PIL import Image, ImageFile
 
 from supcon_tf.data.decoding.orientation import TURNS, orientation
 
 _KINDS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
-_AT_ONCE = 1024
 # Pillow's raw modes of more than 8 bits a channel, such as RGB;16B of a PNG.
 _DEEP = re.compile(r";16[BLN]")
-
-Result = TypeVar("Result")
 
 
 class BadImage(Exception):
@@ -105,18 +100,6 @@ def upright_size(path: str) -> tuple[int, int]:
         width, height = image.size
         turned = orientation(image.info.get("exif") or b"") >= 5
     return (height, width) if turned else (width, height)
-
-
-def side_by_side(
-    function: Callable[[Any], Result], items: Sequence[Any]
-) -> Iterator[Result]:
-    """`map` in threads, some at a time, so that a million images are no million jobs.
-
-    Pillow releases the interpreter lock while it decodes.
-    """
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(items), _AT_ONCE):
-            yield from pool.map(function, items[start : start + _AT_ONCE])
 
 
 def _on_black(image: Image.Image) -> Image.Image:

@@ -14,7 +14,6 @@ from supcon_tf.data.decoding.image_files import (
     content_of,
     decoded,
     fitted,
-    side_by_side,
     upright_size,
 )
 from supcon_tf.data.sources.folder_listing import (
@@ -27,6 +26,7 @@ from supcon_tf.data.sources.folder_listing import (
 )
 from supcon_tf.data.sources.quiet import no_warnings
 from supcon_tf.data.sources.source import Source, SourceSplit, Stored, reader_of
+from supcon_tf.data.threads import side_by_side
 from supcon_tf.errors import UserError
 
 _AT_ONCE = 1024

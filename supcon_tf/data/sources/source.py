@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from supcon_tf.data.decoding.image_files import BadImage, side_by_side
+from supcon_tf.data.decoding.image_files import BadImage
 from supcon_tf.data.sources.quiet import no_warnings
+from supcon_tf.data.threads import side_by_side
 
 # The positions of images that could not be read, each with its name and the reason.
 BadImages = dict[int, str]

@@ -1,31 +1,31 @@
 """Images of tensorflow-datasets, read without decoding what isn't wanted."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import islice, zip_longest
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from supcon_tf.data.decoding.encoded import decode
 from supcon_tf.data.decoding.image_files import BadImage
-from supcon_tf.data.sources.quiet import only_errors
 from supcon_tf.data.sources.source import (
-    BadImages,
-    Reader,
     Source,
     SourceSplit,
     Stored,
-    progress_options,
     reader_of,
 )
 from supcon_tf.data.sources.tfds_access import prepared_builder
 from supcon_tf.data.sources.tfds_index import has_random_access, index_of, wants_index
-from supcon_tf.data.sources.tfds_pixels import Fit, first_line, whole_pixels
+from supcon_tf.data.sources.tfds_pixels import Fit, whole_pixels
 from supcon_tf.data.sources.tfds_records import Records
+from supcon_tf.data.sources.tfds_stream import (
+    dataset,
+    exactly,
+    readable,
+    stream_reader,
+)
 from supcon_tf.errors import UserError
 
 _LABELS_AT_ONCE = 4096
@@ -103,10 +103,10 @@ def _test_split(
 
 def _lacks_labels(builder: Any, split: str) -> bool:
     """Whether a split is of images to be guessed: their labels are -1."""
-    with _readable(builder.name):
+    with readable(builder.name):
         if wants_index(builder, split):
             return bool((index_of(builder, split).labels[:1] < 0).any())
-        first = list(_exactly(_dataset(builder, split, "label"), 1, 1))
+        first = list(exactly(dataset(builder, split, "label"), 1, 1))
     return bool(first) and int(first[0]["label"]) < 0
 
 
@@ -123,10 +123,10 @@ def _image_shape(builder: Any, image_size: int, name: str) -> tuple[int, int, in
     if height is None or width is None:
         # The data set doesn't promise one size; the first image says which it would
         # have to be, and reading the others checks it.
-        sizes = _dataset(builder, "train", "image").map(
+        sizes = dataset(builder, "train", "image").map(
             lambda example: tf.shape(decode(example["image"]))
         )
-        with _readable(name):
+        with readable(name):
             first = next(sizes.ignore_errors().as_numpy_iterator(), None)
         if first is None:
             raise UserError(f"--dataset={name} has no image that can be decoded")
@@ -138,7 +138,7 @@ def _source_split(
     builder: Any, split: str, shape: tuple[int, int, int], fit: "Fit"
 ) -> SourceSplit:
     count = builder.info.splits[split].num_examples
-    with _readable(builder.name):
+    with readable(builder.name):
         labels = _labels(builder, split, count)
     if len(labels) != count:
         raise UserError(
@@ -159,7 +159,7 @@ def _source_split(
     if has_random_access(builder):
         read = reader_of(image, f"{builder.name} {split}")
     else:
-        read = _stream_reader(builder, split, count, fit)
+        read = stream_reader(builder, split, count, fit)
     stored = Stored(
         lambda index: records().content(index),
         decode,
@@ -171,18 +171,18 @@ def _source_split(
 def _labels(builder: Any, split: str, count: int) -> np.ndarray:
     if wants_index(builder, split):
         return index_of(builder, split).labels
-    batches = _dataset(builder, split, "label").batch(_LABELS_AT_ONCE)
-    labels = [batch["label"] for batch in _exactly(batches, count, _LABELS_AT_ONCE)]
+    batches = dataset(builder, split, "label").batch(_LABELS_AT_ONCE)
+    labels = [batch["label"] for batch in exactly(batches, count, _LABELS_AT_ONCE)]
     return np.concatenate([np.empty(0, np.int64), *labels])
 
 
 def _records(builder: Any, split: str) -> Records:
     """The records by number, which are compared with those that come as a stream."""
-    with _readable(builder.name):
+    with readable(builder.name):
         records = Records(builder, split)
         if not has_random_access(builder):
             count = min(_COMPARED, len(records.index.labels))
-            stream = _exactly(_dataset(builder, split, "label"), count, 1)
+            stream = exactly(dataset(builder, split, "label"), count, 1)
             labels = [int(example["label"]) for example in stream]
             if labels != records.index.labels[:count].tolist():
                 raise UserError(
@@ -205,94 +205,3 @@ def _once(make: Callable[[], Records]) -> Callable[[], Records]:
         return made[0]
 
     return found
-
-
-def _stream_reader(builder: Any, split: str, count: int, fit: Fit) -> Reader:
-    """A reader that reads all and decodes what is wanted."""
-
-    def read(indices: np.ndarray, out: np.ndarray) -> BadImages:
-        positions = np.full(count, -1, np.int64)
-        positions[indices] = np.arange(len(indices))
-        images = _decoded(builder, split, positions, fit)
-        # What can't be decoded is missing among them.
-        images = images.ignore_errors().batch(_IMAGES_AT_ONCE).prefetch(2)
-        missing = np.ones(len(indices), bool)
-        with (
-            _readable(builder.name),
-            tqdm(**progress_options(len(indices), f"{builder.name} {split}")) as bar,
-        ):
-            for batch in _exactly(images, len(indices), _IMAGES_AT_ONCE):
-                where, (pixels, sizes) = batch
-                fit.refuse_sizes(sizes)
-                out[where] = pixels
-                missing[where] = False
-                bar.update(len(where))
-        bad = np.flatnonzero(missing)
-        bad = bad[np.argsort(indices[bad])]
-        reasons = _reasons(builder, split, indices[bad[:_REASONS]]) if len(bad) else []
-        return {
-            int(k): f"{split}[{indices[k]}]{reason}"
-            for k, reason in zip_longest(bad, reasons, fillvalue="")
-        }
-
-    return read
-
-
-def _dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:
-    """{feature: value} of a split, in the order of its files; images stay encoded."""
-    import tensorflow_datasets as tfds
-
-    skip = {"image": tfds.decode.SkipDecoding()} if feature == "image" else None
-    with only_errors("absl"):
-        return builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding({feature: True}, decoders=skip),
-            read_config=tfds.ReadConfig(try_autocache=False),
-        )
-
-
-def _decoded(
-    builder: Any, split: str, positions: np.ndarray, fit: Fit
-) -> tf.data.Dataset:
-    """(place in the output, (pixels, size before resizing)) of the wanted images."""
-    where = tf.constant(positions)
-    dataset = _dataset(builder, split, "image").enumerate()
-    dataset = dataset.filter(lambda index, _: where[index] >= 0)
-    return dataset.map(
-        lambda index, example: (where[index], fit.of_content(example["image"])),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-
-
-def _reasons(builder: Any, split: str, indices: np.ndarray) -> list[str]:
-    """Why some images can't be decoded, in brackets, in the order of their indices."""
-    wanted = tf.constant(indices)
-    dataset = _dataset(builder, split, "image").enumerate()
-    dataset = dataset.filter(lambda index, _: tf.reduce_any(index == wanted))
-    reasons = []
-    for _, example in _exactly(dataset, len(indices), 1):
-        try:
-            decode(tf.constant(example["image"]))
-            reasons.append("")
-        except tf.errors.InvalidArgumentError as error:
-            reasons.append(f" ({first_line(error)})")
-    return reasons
-
-
-def _exactly(dataset: tf.data.Dataset, count: int, batch_size: int) -> Iterator[Any]:
-    """The batches of `count` elements.
-
-    Asking for one more would make TensorFlow report an OUT_OF_RANGE on the terminal.
-    """
-    return islice(dataset.as_numpy_iterator(), -(-count // batch_size))
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--data_dir has a prepared {name} that can't be read ({first_line(error)})"
-        ) from error

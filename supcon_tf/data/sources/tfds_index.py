@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,9 @@ _AT_ONCE, _READ_AT_ONCE = 4096, 64
 _AROUND = 16
 # An index of less is made in seconds whenever it is needed.
 _KEPT_FROM = 2**30
+
+# Those of the builders at hand.
+_known: WeakKeyDictionary[Any, dict[str, "Index"]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,13 @@ def index_of(builder: Any, split: str) -> Index:
     Raises:
         tf.errors.OpError: if the data can't be read.
     """
-    found = kept_index(builder, split)
-    if found is not None:
-        return found
+    known = _known.setdefault(builder, {})
+    if split not in known:
+        known[split] = kept_index(builder, split) or _new_index(builder, split)
+    return known[split]
+
+
+def _new_index(builder: Any, split: str) -> Index:
     size = _size(builder, split)
     if size >= _KEPT_FROM:
         print(
