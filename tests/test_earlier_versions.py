@@ -18,6 +18,8 @@ from supcon_tf.export.settings import ExportSettings
 from supcon_tf.models import load_model
 from supcon_tf.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 ARCHIVE = Path(__file__).parent / "data_of_earlier_versions" / "before_rooms.tar.xz"
 
 
@@ -112,7 +114,6 @@ def test_a_stopped_run_ends_as_one_that_was_not(earlier, finished, capsys):
     assert [model["stage"] for model in models] == ["pretrain", "final"]
 
 
-@pytest.mark.slow
 def test_a_finished_run_is_exported(finished, tmp_path):
     settings = ExportSettings(
         run_dir=str(finished.path), output=str(tmp_path / "served"), verify_images=8

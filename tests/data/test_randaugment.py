@@ -138,6 +138,7 @@ def test_pixels_stay_float32_under_a_mixed_policy():
         transforms.cache_clear()
 
 
+@pytest.mark.slow
 def test_deterministic_processes_can_use_it():
     script = """
 import tensorflow as tf

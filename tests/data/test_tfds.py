@@ -267,6 +267,7 @@ def test_server_that_answers_with_an_error_counts_as_reachable():
     server.server_close()
 
 
+@pytest.mark.slow
 def test_real_cifar100_is_read_in_part(cifar100_dir, capfd):
     data = load(config("cifar100", cifar100_dir, limit_train=400, limit_test=200))
     assert data.image_shape == (32, 32, 3)

@@ -15,6 +15,8 @@ from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.sources import tfds_index
 from supcon_tf.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 # More files than are read in turns, of unequal length.
 SHARDS, COUNT = 19, 400
 

@@ -88,6 +88,7 @@ def test_its_figures_are_those_of_one_attack_after_the_other(
     assert bars[-1].done == bars[-1].total > 0
 
 
+@pytest.mark.slow
 def test_a_stopped_one_goes_on_after_its_last_part(
     honest, split, shortened, monkeypatch, tmp_path
 ):

@@ -37,6 +37,8 @@ from supcon_tf.models.folding import fold_batch_norm
 from supcon_tf.results.record import EmbeddingFigures, read_result
 from supcon_tf.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = Config.from_flag_values(
     {

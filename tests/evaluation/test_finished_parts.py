@@ -101,6 +101,7 @@ def attacks(monkeypatch):
     return ended, ended_at
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on_and_finds_the_same(
     honest, test_digits, tmp_path, attacks
 ):

@@ -38,6 +38,8 @@ from supcon_tf.results.typed_json import plain_json
 from supcon_tf.runs.history import history_of
 from supcon_tf.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 def attack(name, epsilon, accuracy, norm="linf"):
     parameters = {"loss": "ce", "step_size": 0.1, "steps": 3}

@@ -10,6 +10,8 @@ from supcon_tf.errors import UserError
 from supcon_tf.export.run import export_run
 from supcon_tf.export.settings import ExportSettings, parse_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("words", "message"),

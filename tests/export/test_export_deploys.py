@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from supcon_tf.models import load_model
 
+pytestmark = pytest.mark.slow
+
 
 def cli(*words):
     program = Path(sys.executable).with_name("saved_model_cli")

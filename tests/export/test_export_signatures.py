@@ -10,6 +10,8 @@ from PIL import Image
 from supcon_tf.data.decoding.orientation import TURNS
 from supcon_tf.models import load_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(unfolded):

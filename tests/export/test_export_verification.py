@@ -16,6 +16,8 @@ from supcon_tf.export.verify_process import check_logits
 from supcon_tf.models import ContrastiveClassifier, load_model
 from supcon_tf.models.folding import fold_batch_norm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(run_dir):

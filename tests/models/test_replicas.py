@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 OBJECTIVES = ("cross_entropy", "supcon", "margin", "hinge", "pretrain", "finetune")
 
@@ -70,7 +72,6 @@ def test_five_steps_on_attacked_images_equal_on_two_replicas(on_two):
     assert_equal(one, two, 1e-8)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_five_steps_on_four_replicas_equal_those_on_one(on_two, on_four, objective):
     one = on_two["resnet"][1, 2, objective]
@@ -118,7 +119,6 @@ def test_a_plain_keras_loss_is_the_mean_over_one_or_two_replicas(on_two):
         assert_plain_losses_are_means_over_replicas(on_two["plain"], replicas)
 
 
-@pytest.mark.slow
 def test_a_plain_keras_loss_is_the_mean_over_four_replicas(on_four):
     assert_plain_losses_are_means_over_replicas(on_four["plain"], 4)
 

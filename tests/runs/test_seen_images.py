@@ -10,6 +10,8 @@ from supcon_tf.errors import UserError
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.runs.seen_images import facts, part_in_training, refuse_seen_images
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(256, size=(30, 4, 4, 3), dtype=np.uint8)
 

@@ -18,6 +18,8 @@ from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.run import train
 
+pytestmark = pytest.mark.slow
+
 FLAGS = {
     "pretrain_epochs": 0,
     "finetune_epochs": 3,
@@ -153,7 +155,6 @@ def test_adversaries_without_validation_images_are_refused(small_config, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_the_robust_recipe_withstands_what_the_plain_one_does_not(tmp_path):
     """On a quarter of the images and half of the epochs."""
     accuracies = {}

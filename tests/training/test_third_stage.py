@@ -13,6 +13,8 @@ from supcon_tf.models import load_model
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training.run import train
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class ThreeStages(Config):

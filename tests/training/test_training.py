@@ -27,6 +27,8 @@ from supcon_tf.training.health import refuse_nonfinite, warn_of_divergence
 from supcon_tf.training.run import train
 from supcon_tf.training.state import TrainingState
 
+pytestmark = pytest.mark.slow
+
 
 def run(config, path):
     """Trains in `path` as a fresh process would."""
