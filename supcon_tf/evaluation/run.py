@@ -97,7 +97,7 @@ def evaluate_run(
         ),
         [
             data_line(data),
-            *map(plain, data.notes),
+            *map(plain, data.remarks),
             *history_lines(history),
             f"flags of training: {recipe}",
         ],
@@ -161,7 +161,7 @@ def evaluate_file(
         found,
         model,
         file_introduction(path, model, result),
-        [data_line(data), *map(plain, data.notes), f"model: {plain(str(path))}"],
+        [data_line(data), *map(plain, data.remarks), f"model: {plain(str(path))}"],
         {},
     )
     write_text(destination.data_file, data.fingerprint.to_json())
