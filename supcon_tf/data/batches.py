@@ -113,10 +113,10 @@ class Batches:
         )
         dataset = dataset.map(
             self._maker(first, last),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_at_once(self._split),
             deterministic=True,
         )
-        return _unsharded(dataset.prefetch(tf.data.AUTOTUNE))
+        return _unsharded(dataset.prefetch(_ahead(self._split)))
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = self._generator(epoch, _ORDER)
@@ -249,10 +249,22 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     ).batch(batch_size)
     dataset = dataset.map(
         lambda indices, labels: (_to_float(gather(indices)), labels),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        num_parallel_calls=_at_once(split),
         deterministic=True,
     )
-    return _unsharded(dataset.prefetch(tf.data.AUTOTUNE))
+    return _unsharded(dataset.prefetch(_ahead(split)))
+
+
+def _at_once(split: Split) -> int:
+    """How many batches are made at a time."""
+    # Threads decode the images of a batch side by side. TensorFlow, which does not know
+    # that, would begin as many batches as there are processors, each of some 100 MB.
+    return 3 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
+
+
+def _ahead(split: Split) -> int:
+    """How many batches may lie ready."""
+    return 2 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
 
 
 def _to_float(images: tf.Tensor) -> tf.Tensor:

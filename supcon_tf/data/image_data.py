@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from supcon_tf.data.bad_images import listed
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.fingerprint import DIGESTED_WHOLE, Fingerprint
 from supcon_tf.data.repeated import Repeated, repeated
@@ -68,6 +69,18 @@ class ImageData:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and which training images have turned out to be bad since."""
+        images = self.train.images
+        if not isinstance(images, EncodedImages) or not images.left_out:
+            return self.notes
+        bad = listed(list(images.left_out.values()))
+        return (
+            *self.notes,
+            f"replaced by others of their class, by --skip_bad_images, {bad}",
+        )
 
     def channel_statistics(self, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel of the training images.

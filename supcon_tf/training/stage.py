@@ -116,6 +116,8 @@ class StageTrainer:
         self._take_result()
         if self.projector is not None:
             self._snapshot(self.name)
+        for remark in self.data.remarks[len(self.data.notes) :]:
+            print(f"note: {remark}")
         if self.workers.is_chief:
             save_model(self.model, self.folder.stage_model_file(self.name))
 

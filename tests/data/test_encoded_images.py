@@ -163,6 +163,10 @@ def test_another_image_of_its_class_takes_the_place_of_a_bad_one(
     assert sorted(str(file) in " ".join(said) for file in files) == [True] * 3
     assert len(said) == 3
     assert len(data.train.images.left_out) == 3
+    (remark,) = data.remarks[len(data.notes) :]
+    assert remark.startswith(
+        "replaced by others of their class, by --skip_bad_images, 3"
+    )
 
 
 def test_the_last_of_a_class_is_followed_by_its_first(tested_folder):

@@ -110,7 +110,7 @@ def test_every_kind_of_image_has_the_same_pixels_by_number(tmp_path):
 
 
 def test_an_array_record_is_read_cached_and_encoded(many_files, tmp_path):
-    prepare("many_files", tmp_path, "array_record")
+    prepare("many_files", tmp_path, "array_record", shards=2)
     cached = loaded("many_files", tmp_path)
     encoded = loaded("many_files", tmp_path, cache_gib=0.0)
     assert_same(cached, encoded)
@@ -122,8 +122,6 @@ def test_an_array_record_is_read_cached_and_encoded(many_files, tmp_path):
     ]
     assert pixels[0] == pixels[1]
     assert len(pixels[0]) > COUNT / 2
-    unsized = loaded("many_files", tmp_path, image_size=8, cache_gib=0.0)
-    assert unsized.image_shape == (8, 8, 3)
     with pytest.raises(UserError, match="--image_size must be given"):
         loaded("many_files", tmp_path, image_size=0)
 
@@ -131,7 +129,7 @@ def test_an_array_record_is_read_cached_and_encoded(many_files, tmp_path):
 def test_the_index_of_large_data_is_kept_and_noticed_when_stale(
     tmp_path, monkeypatch, capsys
 ):
-    prepare("many_files", tmp_path)
+    prepare("many_files", tmp_path, shards=2)
     monkeypatch.setattr(tfds_index, "_KEPT_FROM", 0)
     first = loaded("many_files", tmp_path, cache_gib=0.0)
     assert "many_files train is read through once" in capsys.readouterr().err
@@ -142,7 +140,7 @@ def test_the_index_of_large_data_is_kept_and_noticed_when_stale(
     assert capsys.readouterr().err == ""
     # Files that changed, and an index that is damaged, make another.
     monkeypatch.setattr(tfds_index, "_made", made)
-    shard = next(tmp_path.rglob("*train.tfrecord-00003*"))
+    shard = next(tmp_path.rglob("*train.tfrecord-00001*"))
     os.utime(shard, (1, 1))
     assert_same(first, loaded("many_files", tmp_path, cache_gib=0.0))
     assert "read through once" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Parts of encoded images, of which no more is decoded than is needed."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -190,10 +191,16 @@ def _resample(pixels: Any, parts: list[Part], out: np.ndarray) -> None:
         with tf.device("CPU"):
             part = tf.convert_to_tensor(part)
             if mirrored:
-                part = tf.raw_ops.ReverseV2(tensor=part, axis=tf.constant([1]))
+                part = tf.raw_ops.ReverseV2(tensor=part, axis=_constant(1))
             resized = tf.raw_ops.ResizeBilinear(
                 images=tf.expand_dims(part, 0),
-                size=tf.constant((height, width)),
+                size=_constant(height, width),
                 half_pixel_centers=True,
             )
         np.divide(resized.numpy()[0], 255, out[place])
+
+
+@functools.lru_cache(maxsize=16)
+def _constant(*values: int) -> tf.Tensor:
+    with tf.device("CPU"):
+        return tf.constant(values)
