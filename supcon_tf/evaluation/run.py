@@ -120,16 +120,8 @@ def evaluate_file(
         destination,
         findings,
         result,
-<<<<<<< HEAD
         file_introduction(path, findings.num_parameters, result),
-        [data_line(data), *map(plain, data.notes), f"model: {plain(str(path))}"],
-=======
-        found,
-        model,
-        file_introduction(path, model, result),
         [data_line(data), *map(plain, data.remarks), f"model: {plain(str(path))}"],
-        {},
->>>>>>> stream
     )
     write_text(destination.data_file, data.fingerprint.to_json())
     session.parts.discard()
