@@ -24,7 +24,7 @@ from supcon_tf.losses import (
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
-from supcon_tf.models import ContrastiveClassifier, contrastive_classifier, resnet18
+from supcon_tf.models import ContrastiveClassifier, objective, resnet18
 from supcon_tf.models.layers.batch_normalization import BatchNormalization
 from supcon_tf.training.adversary import Adversary
 from supcon_tf.training.averaging import WeightAverage
@@ -152,13 +152,13 @@ def on_three_layers(counts):
 
 def without_gather():
     """As `on_three_layers` on 2 replicas, each of which sees its own samples only."""
-    original = contrastive_classifier.global_batch
-    contrastive_classifier.global_batch = Batch
+    original = objective.global_batch
+    objective.global_batch = Batch
     try:
         trainer = Trainer(2, small_network, "float32")
         return {name: trainer.run(w, 2, steps=1) for name, w in WEIGHTS.items()}
     finally:
-        contrastive_classifier.global_batch = original
+        objective.global_batch = original
 
 
 def on_plain_keras(counts):
