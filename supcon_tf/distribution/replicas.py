@@ -46,8 +46,10 @@ def gather(tensor: tf.Tensor) -> tf.Tensor:
     everyone = tf.scatter_nd([[context.replica_id_in_sync_group]], tensor[None], place)
     everyone = sum_over_replicas(everyone)
     shape = tf.concat([[replicas * rows], tf.shape(tensor)[1:]], axis=0)
+    known = tensor.shape[0]
+    count = None if known is None else replicas * known
     return tf.ensure_shape(
-        tf.reshape(everyone, shape), [None, *tensor.shape[1:].as_list()]
+        tf.reshape(everyone, shape), [count, *tensor.shape[1:].as_list()]
     )
 
 

@@ -9,7 +9,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from supcon_tf.config.stages import LOSSES as ACTS_ON
 from supcon_tf.losses import (
+    PARTS,
     CrossEntropyLoss,
     MarginContrastiveLoss,
     MulticlassHingeLoss,
@@ -371,3 +373,9 @@ def _in_two_parts(loss, labels, outputs, split, as_offset):
         ]
     gradient = sum(tape.gradient(value, outputs).numpy() for value in values)
     return float(sum(values)), gradient
+
+
+def test_a_stages_losses_are_the_same_on_either_side_of_tensorflow():
+    assert PARTS.keys() == ACTS_ON.keys()
+    for name, (loss, _) in PARTS.items():
+        assert loss.pairwise == (ACTS_ON[name] == "embeddings")
