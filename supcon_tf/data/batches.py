@@ -1,8 +1,7 @@
 """Batches of a split, as `tf.data`, that any run can repeat from any step."""
 
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +14,9 @@ from supcon_tf.data.augmentation.policies import (
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
 from supcon_tf.data.order import by_class, shuffled
+from supcon_tf.data.pipeline import ahead, at_once, gatherer, to_float, unsharded
 from supcon_tf.errors import UserError
 
-# A tensor is a second copy of the images; above this size they are gathered by numpy.
-_LARGEST_TENSOR = 2**30
 _ORDER, _PIXELS = 0, 1
 
 
@@ -75,7 +73,7 @@ class Batches:
         self._classes_per_batch = classes_per_batch
         self._seed = seed
         self._stage = zlib.crc32(stage.encode())
-        self._gather = _gatherer(split)
+        self._gather = gatherer(split)
         self._makers: dict[tuple[int, int], Callable] = {}
 
     @property
@@ -113,10 +111,10 @@ class Batches:
         )
         dataset = dataset.map(
             self._maker(first, last),
-            num_parallel_calls=_at_once(self._split),
+            num_parallel_calls=at_once(self._split),
             deterministic=True,
         )
-        return _unsharded(dataset.prefetch(_ahead(self._split)))
+        return unsharded(dataset.prefetch(ahead(self._split)))
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = self._generator(epoch, _ORDER)
@@ -139,7 +137,7 @@ class Batches:
             ) -> tuple[tf.Tensor, tf.Tensor]:
                 if self.cuts_stored_images:
                     return self._cut(indices, seed, (first, last)), labels
-                images = _to_float(self._gather(indices))
+                images = to_float(self._gather(indices))
                 return self._augmented(images, seed, (first, last)), labels
 
             self._makers[first, last] = make
@@ -221,80 +219,19 @@ def refuse_batches(split: Split, batch_size: int, classes_per_batch: int) -> Non
         )
 
 
-def batches_of(dataset: tf.data.Dataset, split: Split) -> Iterator[Any]:
-    """The batches of a data set that is made of a split.
-
-    Raises:
-        UserError: if an image can't be decoded, which TensorFlow puts into words of its
-            own.
-    """
-    try:
-        yield from dataset
-    except tf.errors.OpError:
-        failure = getattr(split.images, "failure", None)
-        if failure is None:
-            raise
-        raise failure from None
-
-
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """All images of a split in order, unchanged; the last batch may be smaller.
 
     Returns:
         (images, labels): (B, H, W, 3) float32 in [0, 1], (B,) int64.
     """
-    gather = _gatherer(split)
+    gather = gatherer(split)
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.arange(len(split)), split.labels)
     ).batch(batch_size)
     dataset = dataset.map(
-        lambda indices, labels: (_to_float(gather(indices)), labels),
-        num_parallel_calls=_at_once(split),
+        lambda indices, labels: (to_float(gather(indices)), labels),
+        num_parallel_calls=at_once(split),
         deterministic=True,
     )
-    return _unsharded(dataset.prefetch(_ahead(split)))
-
-
-def _at_once(split: Split) -> int:
-    """How many batches are made at a time."""
-    # Threads decode the images of a batch side by side. TensorFlow, which does not know
-    # that, would begin as many batches as there are processors, each of some 100 MB.
-    return 3 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
-
-
-def _ahead(split: Split) -> int:
-    """How many batches may lie ready."""
-    return 2 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
-
-
-def _to_float(images: tf.Tensor) -> tf.Tensor:
-    return tf.cast(images, tf.float32) / 255.0
-
-
-def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Each worker asks for its own rows; tf.data must not divide them again."""
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF
-    )
-    return dataset.with_options(options)
-
-
-def _gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from (B,) indices to (B, H, W, 3) uint8 images."""
-    images = split.images
-    in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
-    if in_memory and images.nbytes <= _LARGEST_TENSOR:
-        # An eager tensor, which a graph refers to instead of containing it; tf.data
-        # reads it on the CPU, where it would be copied to from a GPU at every batch.
-        with tf.device("CPU"):
-            tensor = tf.constant(images)
-        return lambda indices: tf.gather(tensor, indices)
-
-    def gather(indices: tf.Tensor) -> tf.Tensor:
-        (batch,) = tf.numpy_function(
-            lambda i: np.asarray(images[i]), [indices], [tf.uint8], stateful=False
-        )
-        return tf.ensure_shape(batch, (*indices.shape, *images.shape[1:]))
-
-    return gather
+    return unsharded(dataset.prefetch(ahead(split)))

@@ -6,7 +6,8 @@ from typing import Any
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
-from supcon_tf.data.batches import Batches, batches_of
+from supcon_tf.data.batches import Batches
+from supcon_tf.data.pipeline import batches_of
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import UserError
 from supcon_tf.models import ContrastiveClassifier

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from supcon_tf.data import Split
-from supcon_tf.data.batches import batches_of, evaluation_batches
+from supcon_tf.data.batches import evaluation_batches
+from supcon_tf.data.pipeline import batches_of
 from supcon_tf.distribution.replicas import sum_over_replicas
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import ContrastiveClassifier

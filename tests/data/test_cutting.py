@@ -10,10 +10,11 @@ from PIL import Image
 
 from supcon_tf.config import DataConfig
 from supcon_tf.data import load
-from supcon_tf.data.batches import Batches, batches_of
+from supcon_tf.data.batches import Batches
 from supcon_tf.data.decoding import cutting
 from supcon_tf.data.decoding.cutting import cut, pixel_parts
 from supcon_tf.data.decoding.image_files import decoded
+from supcon_tf.data.pipeline import batches_of
 from supcon_tf.errors import UserError
 
 # A part of a JPEG may differ in the rows and columns at its edge, whose colours are

@@ -9,8 +9,9 @@ from PIL import Image
 
 from supcon_tf.config import DataConfig
 from supcon_tf.data import load
-from supcon_tf.data.batches import Batches, batches_of, evaluation_batches
+from supcon_tf.data.batches import Batches, evaluation_batches
 from supcon_tf.data.encoded_images import EncodedImages
+from supcon_tf.data.pipeline import batches_of
 from supcon_tf.errors import UserError
 
 

@@ -1,0 +1,75 @@
+"""What `tf.data` needs to make batches of a split and to hand them over."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from supcon_tf.data.encoded_images import EncodedImages
+from supcon_tf.data.image_data import Split
+
+# A tensor is a second copy of the images; above this size they are gathered by numpy.
+_LARGEST_TENSOR = 2**30
+
+
+def batches_of(dataset: tf.data.Dataset, split: Split) -> Iterator[Any]:
+    """The batches of a data set that is made of a split.
+
+    Raises:
+        UserError: if an image can't be decoded, which TensorFlow puts into words of its
+            own.
+    """
+    try:
+        yield from dataset
+    except tf.errors.OpError:
+        failure = getattr(split.images, "failure", None)
+        if failure is None:
+            raise
+        raise failure from None
+
+
+def at_once(split: Split) -> int:
+    """How many batches are made at a time."""
+    # Threads decode the images of a batch side by side. TensorFlow, which does not know
+    # that, would begin as many batches as there are processors, each of some 100 MB.
+    return 3 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
+
+
+def ahead(split: Split) -> int:
+    """How many batches may lie ready."""
+    return 2 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
+
+
+def to_float(images: tf.Tensor) -> tf.Tensor:
+    """Pixels from 0 to 255 as float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Each worker asks for its own rows; tf.data must not divide them again."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    return dataset.with_options(options)
+
+
+def gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from (B,) indices to (B, H, W, 3) uint8 images."""
+    images = split.images
+    in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+    if in_memory and images.nbytes <= _LARGEST_TENSOR:
+        # An eager tensor, which a graph refers to instead of containing it; tf.data
+        # reads it on the CPU, where it would be copied to from a GPU at every batch.
+        with tf.device("CPU"):
+            tensor = tf.constant(images)
+        return lambda indices: tf.gather(tensor, indices)
+
+    def gather(indices: tf.Tensor) -> tf.Tensor:
+        (batch,) = tf.numpy_function(
+            lambda i: np.asarray(images[i]), [indices], [tf.uint8], stateful=False
+        )
+        return tf.ensure_shape(batch, (*indices.shape, *images.shape[1:]))
+
+    return gather
