@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from supcon_tf import train as command
+import train as command
 from supcon_tf.commands.flags import config_from, define_config, new_flags, parse
 from supcon_tf.compare.comparison import grouped
 from supcon_tf.compare.report import report
