@@ -1,6 +1,7 @@
 """Sweeps whose runs are stand-ins, in this process or in one of their own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,12 @@ def sweep(folder, capsys, monkeypatch):
     return run
 
 
+def heed_signals():
+    """Below nohup, or in the background of a script, tests inherit ignored signals."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def begin(folder, tmp_path):
     """Begins a sweep in a process of its own, which is ended with the test."""
@@ -57,6 +64,7 @@ def begin(folder, tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_signals,
         )
         begun.append(process)
         return process
