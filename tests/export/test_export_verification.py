@@ -84,9 +84,9 @@ def test_folder_that_is_no_saved_model_is_found(tmp_path, model, digits):
 
 
 def test_failed_verification_publishes_nothing(settings, tmp_path, monkeypatch):
-    def wrong(folder, model, names):
+    def wrong(folder, model, *rest):
         twin = keras.models.clone_model(model)
-        write_saved_model(folder, twin, names)
+        write_saved_model(folder, twin, *rest)
 
     monkeypatch.setattr("supcon_tf.export.archive.write_saved_model", wrong)
     wanted = type(settings)(run_dir=settings.run_dir, output=str(tmp_path))

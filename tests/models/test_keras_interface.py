@@ -86,9 +86,7 @@ def test_the_step_of_each_recipe_is_compiled_by_xla(images, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     steps = {}
     for file in Path("flags").glob("*.flags"):
-        words = [f"--flagfile={file}"]
-        if file.stem == "folder":
-            words.append("--data_dir=images")
+        words = [f"--flagfile={file}", "--data_dir=images"]
         config, _ = train.parse_flags(["train.py", *words])
         for _, stage in config.stages():
             losses = losses_for(stage, config.loss)
