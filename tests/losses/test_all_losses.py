@@ -57,6 +57,7 @@ def test_gradient_equals_central_differences_of_the_slow_loop():
         )
 
 
+@pytest.mark.slow
 def test_losses_are_the_same_compiled_by_xla_and_with_any_shape():
     # Keras compiles with XLA by default where there is a GPU.
     labels, outputs = tf.constant(LABELS, tf.float64), tf.constant(random_outputs())

@@ -99,6 +99,7 @@ def _on_two_replicas(loss, labels, outputs, first):
     return value.numpy(), tape.gradient(value, outputs).numpy()
 
 
+@pytest.mark.slow
 def test_tiles_are_the_same_compiled_by_xla_and_with_any_batch_size(tile_side):
     tile_side(8)
     unknown = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 6], "float64")]

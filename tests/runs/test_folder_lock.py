@@ -71,6 +71,7 @@ def commands(folder, elsewhere):
     yield [*evaluation, f"--model={elsewhere}", f"--output={folder}"]
 
 
+@pytest.mark.slow
 def test_commands_leave_a_folder_in_use_alone(tmp_path):
     folder, model = tmp_path / "used", tmp_path / "model.keras"
     folder.mkdir()

@@ -198,6 +198,7 @@ def test_every_policy_trains_with_an_adversary(images, policy, computable):
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_a_step_with_an_adversary_is_the_same_compiled_by_xla(images, monkeypatch):
     losses = {"cross_entropy": CROSS_ENTROPY, "supcon": SUPCON}
     labels, start = np.arange(12) % 3, Adversary.start

@@ -61,6 +61,7 @@ def weights(path):
     return load_model(RunFolder(path).model_file).get_weights()
 
 
+@pytest.mark.slow
 def test_a_bad_image_in_mid_run_loses_no_step_and_may_be_left_out(
     streamed, tmp_path, capsys
 ):
