@@ -1,7 +1,5 @@
 """Starts a run in a process of its own, and stops it as it wants to be stopped."""
 
-import contextlib
-import importlib.util
 import os
 import shlex
 import signal
@@ -13,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
-import supcon_tf
 from supcon_tf.errors import RunError
 from supcon_tf.sweep.turns import sign
 
@@ -22,19 +19,8 @@ _TAIL = 16 * 1024
 
 
 def train_command() -> list[str]:
-    """The words that start a training: of the installed module, else of train.py.
-
-    Raises:
-        RunError: if there is neither.
-    """
-    if importlib.util.find_spec("supcon_tf.train"):
-        return [sys.executable, "-m", "supcon_tf.train"]
-    script = Path(supcon_tf.__file__).resolve().parents[1] / "train.py"
-    if not script.is_file():
-        raise RunError(f"neither supcon_tf.train nor {script} can be run")
-    with contextlib.suppress(ValueError):
-        script = script.relative_to(Path.cwd())
-    return [sys.executable, str(script)]
+    """The words that start a training, in a checkout and where there is none."""
+    return [sys.executable, "-m", "supcon_tf.train"]
 
 
 class Launcher:
