@@ -1,16 +1,9 @@
 """`load`: from a config to images, divided into train, validation and test."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from supcon_tf.config import DataConfig
-from supcon_tf.data.bad_images import (
-    listed,
-    moved_together,
-    origin,
-    refuse_bad_images,
-)
+from supcon_tf.data.bad_images import listed, refuse_bad_images
 from supcon_tf.data.division import Chosen, choose
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.fingerprint import (
@@ -20,6 +13,7 @@ from supcon_tf.data.fingerprint import (
     digest_of_pixels,
 )
 from supcon_tf.data.image_data import ImageData, Split, statistics_sample
+from supcon_tf.data.reading import read
 from supcon_tf.data.sources.source import Source, SourceSplit
 from supcon_tf.errors import UserError
 
@@ -64,17 +58,8 @@ def load(config: DataConfig, held_out_by: str = "name") -> ImageData:
     _check_labels(source, config)
     chosen = choose(source, config, held_out_by)
     notes = [*source.notes, *_about_validation(source, chosen.get("validation"))]
-    images = sum(len(indices) for _, indices in chosen.values())
-    gib = images * int(np.prod(source.image_shape)) / 2**30
-    if gib <= config.cache_gib:
-        loaded = _decoded(chosen, source.image_shape)
-    else:
-        loaded = _encoded(chosen, source.image_shape, config)
-        notes.append(
-            f"the {images:,} images stay encoded and are decoded when they are used: "
-            f"together they take {gib:.3g} GiB, more than --cache_gib="
-            f"{config.cache_gib:g}"
-        )
+    loaded = read(chosen, source.image_shape, config)
+    notes += loaded.notes
     ready = loaded.splits
     if loaded.bad:
         before = [split.labels[indices] for split, indices in chosen.values()]
@@ -187,74 +172,3 @@ def _about_validation(source: Source, chosen: Chosen | None) -> list[str]:
         f"validation: {len(chosen[1])} of the {count} validation images that the data "
         "comes with, and no share of its training images"
     ]
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """Splits by their names.
-
-    Args:
-        splits: as they are used.
-        known: those that the fingerprint is of, with the indices of their images.
-        bad: images that could not be decoded.
-    """
-
-    splits: dict[str, Split]
-    known: dict[str, tuple[np.ndarray, Split]]
-    bad: list[str]
-
-
-def _decoded(chosen: dict[str, Chosen], image_shape: tuple[int, int, int]) -> _Loaded:
-    """All images that can be decoded, in memory."""
-    count = sum(len(indices) for _, indices in chosen.values())
-    images = np.empty((count, *image_shape), np.uint8)
-    known: dict[str, tuple[np.ndarray, Split]] = {}
-    bad_names: list[str] = []
-    # Parts of one source lie side by side, so that it is read in one pass.
-    for owner in {id(split): split for split, _ in chosen.values()}.values():
-        mine = {name: part for name, (split, part) in chosen.items() if split is owner}
-        wanted = np.concatenate(list(mine.values()))
-        bad = owner.read(wanted, images[: len(wanted)])
-        bad_names += bad.values()
-        start = 0
-        for name, indices in mine.items():
-            stop = start + len(indices)
-            rows = [row - start for row in bad if start <= row < stop]
-            kept = np.delete(indices, rows)
-            pixels = moved_together(images[start:stop], rows)
-            known[name] = kept, Split(pixels, owner.labels[kept])
-            start = stop
-        images = images[start:]
-    splits = {name: split for name, (_, split) in known.items()}
-    return _Loaded(splits, known, bad_names)
-
-
-def _encoded(
-    chosen: dict[str, Chosen], image_shape: tuple[int, int, int], config: DataConfig
-) -> _Loaded:
-    """All images as they are stored.
-
-    With `skip_bad_images` those that are held out are decoded once, so that an
-    evaluation is of the others alone. The fingerprint is of all, or a run could not go
-    on with the flag that it needs once it has met a bad image.
-    """
-    known: dict[str, tuple[np.ndarray, Split]] = {}
-    splits: dict[str, Split] = {}
-    bad_names: list[str] = []
-    for name, (owner, indices) in chosen.items():
-        images = EncodedImages(
-            owner,
-            indices,
-            image_shape,
-            crop_to_aspect_ratio=config.crop_to_aspect_ratio,
-            skip_bad_images=config.skip_bad_images,
-            origin=origin(config),
-        )
-        split = Split(images, owner.labels[indices])
-        known[name] = indices, split
-        if name != "train" and config.skip_bad_images:
-            bad = images.find_bad(name)
-            bad_names += bad.values()
-            split = split.subset(np.delete(np.arange(len(split)), list(bad)))
-        splits[name] = split
-    return _Loaded(splits, known, bad_names)
