@@ -31,6 +31,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def pixels(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Some of the images as models take them: float32 in [0, 1]."""
+        return self.images[rows].astype(np.float32) / 255
+
     def subset(self, rows: np.ndarray) -> "Split":
         """Some of the images; encoded ones stay so."""
         if isinstance(self.images, EncodedImages):

@@ -1,7 +1,6 @@
 """A model as it is attacked: in full precision, and without batch norm to compute."""
 
 import keras
-import numpy as np
 
 from supcon_tf.data import Split
 from supcon_tf.models import ContrastiveClassifier
@@ -22,7 +21,7 @@ def for_attacks(model: keras.Model, split: Split | None = None) -> keras.Model:
     """
     images = None
     if split is not None and len(split):
-        images = split.images[:FEW].astype(np.float32) / 255
+        images = split.pixels(slice(FEW))
     model = in_full_precision(model, images)
     norm = keras.layers.BatchNormalization
     has_norm = any(isinstance(layer, norm) for layer in layers_of(model))

@@ -20,7 +20,7 @@ def target_of(model: keras.Model | Target, split: Split) -> Target:
     """The model as attacks take it, tried on a few images of the split."""
     if isinstance(model, Target):
         return model
-    return Target(model, split.images[:4].astype(np.float32) / 255)
+    return Target(model, split.pixels(slice(4)))
 
 
 def logits_of(target: Target, split: Split) -> np.ndarray:
@@ -57,4 +57,4 @@ def chunks(
     """Float32 images in [0,1], labels and row numbers, a bounded number at a time."""
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        yield split.images[part].astype(np.float32) / 255, split.labels[part], part
+        yield split.pixels(part), split.labels[part], part

@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from supcon_tf.attacks import Target
 from supcon_tf.data import ImageData
@@ -39,7 +38,7 @@ def check_fits(model: keras.Model, data: ImageData, origin: str) -> None:
             f"({_some(data.class_names)}). Received: a model of {len(names)} classes "
             f"({_some(names)})"
         )
-    images = data.test.images[:_TRIED].astype(np.float32) / 255
+    images = data.test.pixels(slice(_TRIED))
     try:
         target = Target(model, images)
     except UserError as error:

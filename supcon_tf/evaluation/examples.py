@@ -54,7 +54,7 @@ def adversarial_examples(
     sample = _sample(session.split, session.seed)
     strengths = session.config.epsilons
     strength = strengths[len(strengths) // 2]
-    images = sample.images[:].astype(np.float32) / 255
+    images = sample.pixels()
     attack = session.attack("fgsm", strength)
     adversarial = np.asarray(attack(target, images, sample.labels))
     embedded = isinstance(model, ContrastiveClassifier)

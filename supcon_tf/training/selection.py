@@ -96,7 +96,7 @@ def robust_accuracy(
         seed: of the choice of images and of the random start.
     """
     rows = balanced_sample(split.labels, IMAGES, seed)
-    images = split.images[rows].astype(np.float32) / 255
+    images = split.pixels(rows)
     labels = split.labels[rows]
     attack = PGD(epsilon=epsilon, steps=STEPS, seed=seed)
     # Compiled once: the trace reads the weights as they are whenever it is run.

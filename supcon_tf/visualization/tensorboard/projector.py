@@ -80,18 +80,17 @@ class SnapshotWriter:
         if count < 2:
             raise ValueError(f"count must be at least 2. Received: {count}")
         rows = balanced_sample(split.labels, count, seed)
-        self._images = split.images[rows]
-        self._labels = split.labels[rows]
-        height, width = self._images.shape[1:3]
+        self._sample = Split(split.images[rows], split.labels[rows])
+        shape = height, width, _ = self._sample.images.shape[1:]
         self._tile = thumbnail_size(height, width, len(rows))
         self._folder = ProjectorFolder(tensorboard)
         self._class_names = class_names
         self._attack = FGSM(epsilon=epsilon)
         self._source = model
         self._model = in_full_precision(model)
-        signature = [tf.TensorSpec([None, *self._images.shape[1:]], tf.float32)]
+        signature = [tf.TensorSpec([None, *shape], tf.float32)]
         self._forward = tf.function(self._outputs, input_signature=signature)
-        self._target = Target(self._model, self._images[:4].astype(np.float32) / 255)
+        self._target = Target(self._model, self._sample.pixels(slice(4)))
 
     def write(self, name: str, *, classifier_trained: bool = True) -> None:
         """Adds the tensors `NAME clean` and `NAME adversarial`, or replaces them.
@@ -130,10 +129,10 @@ class SnapshotWriter:
 
     def _points(self, attacked: bool) -> _Points:
         parts = []
-        for start in range(0, len(self._labels), BATCH_SIZE):
+        for start in range(0, len(self._sample), BATCH_SIZE):
             batch = slice(start, start + BATCH_SIZE)
-            labels = self._labels[batch]
-            images = tf.constant(self._images[batch].astype(np.float32) / 255)
+            labels = self._sample.labels[batch]
+            images = tf.constant(self._sample.pixels(batch))
             if attacked:
                 images = self._attack(self._target, images, labels)
             embeddings, logits, inputs = (t.numpy() for t in self._forward(images))
@@ -148,11 +147,11 @@ class SnapshotWriter:
         self, points: _Points, kind: str, classifier_trained: bool
     ) -> dict[str, Sequence[Any]]:
         """The metadata; each column can be shown as label or as colour."""
-        truth = [self._class_names[i] for i in self._labels]
+        truth = [self._class_names[i] for i in self._sample.labels]
         # As colours the page takes text of up to 50 values, or else numbers.
         columns: dict[str, Sequence[Any]] = {
             "class": truth,
-            "class id": self._labels.tolist(),
+            "class id": self._sample.labels.tolist(),
             "images": [kind] * len(truth),
         }
         if not classifier_trained:
@@ -161,7 +160,7 @@ class SnapshotWriter:
         # The page's first choice of a label is the first column that isn't all numbers,
         # which classes may be.
         label = [f"{a} → {b}" for a, b in zip(truth, guess, strict=True)]
-        correct = points.predicted == self._labels
+        correct = points.predicted == self._sample.labels
         return {
             "class → predicted": label,
             **columns,
