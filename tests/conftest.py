@@ -4,12 +4,16 @@ from supcon_tf.runtime.environment import quieten_tensorflow
 
 quieten_tensorflow()
 
+import subprocess
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from supcon_tf.config import Config
+from supcon_tf.models import resnet
+from tests.shallow_train import BLOCKS
 
 
 def pytest_collection_modifyitems(items):
@@ -40,6 +44,35 @@ def small_config():
         return Config.from_flag_values({**values, **flags})
 
     return build
+
+
+@pytest.fixture(scope="module")
+def shallow():
+    """Networks of a module's tests have two blocks, which takes a third of the time.
+
+    For what a network does whatever its depth: almost all of a small run's time is the
+    tracing of its layers. Runs in processes of their own have the whole ResNet-18.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet, "BLOCKS_PER_STAGE", BLOCKS)
+        yield
+
+
+@pytest.fixture
+def disk_of(tmp_path):
+    """`disk_of(size)` is the folder of a file system of that size, such as "700k"."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a file system can only be mounted by root")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ costs no other start. Prints a JSON object with the run folders that came to the
 and what was killed when.
 """
 
-import importlib.util
 import itertools
 import json
 import os
@@ -18,20 +17,10 @@ import time
 import traceback
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from shallow_train import REPOSITORY, train_main
+
 # A run that neither ends nor gets on would otherwise keep the test waiting.
 PATIENCE = 600
-
-
-def train_main():
-    """`main` of train.py, with all that it needs imported but nothing begun."""
-    import supcon_tf.evaluation.run
-    import supcon_tf.training.run  # noqa: F401
-
-    spec = importlib.util.spec_from_file_location("train", REPOSITORY / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 def started(main, words, log):
@@ -100,7 +89,4 @@ def main(folder, seed, kills, words):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
-    from supcon_tf.runtime.environment import prepare_environment
-
-    prepare_environment()
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -52,6 +52,7 @@ def test_describing_a_run_loads_nothing_heavy(module):
     assert [name for name in HEAVY if name in imported] == []
 
 
+@pytest.mark.slow
 def test_importing_every_package_changes_no_global_setting():
     imports = ", ".join(f"supcon_tf.{name}" for name in COMPUTING)
     state = """

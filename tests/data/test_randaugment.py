@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-import keras_cv
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,8 +16,14 @@ from supcon_tf.data.augmentation.randaugment import (
 from supcon_tf.data.augmentation.random_numbers import Draws
 from supcon_tf.data.augmentation.transforms import of_keras, of_keras_cv, transforms
 
-layers = keras_cv.layers
 RANGE = (0, 255)
+
+
+def layers():
+    """Those of keras_cv, which takes seconds to import."""
+    import keras_cv
+
+    return keras_cv.layers
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +40,10 @@ def parameters(strength=0.5, threshold=0.5, signed=0.5, count=24) -> Parameters:
 
 # Each layer is told to draw exactly what our parameters say.
 PEERS = {
-    "auto_contrast": (lambda: layers.AutoContrast(value_range=RANGE), {}),
-    "equalize": (lambda: layers.Equalization(value_range=RANGE), {}),
+    "auto_contrast": (lambda: layers().AutoContrast(value_range=RANGE), {}),
+    "equalize": (lambda: layers().Equalization(value_range=RANGE), {}),
     "solarize": (
-        lambda: layers.Solarization(
+        lambda: layers().Solarization(
             value_range=RANGE,
             addition_factor=(0.4 * 110, 0.4 * 110),
             threshold_factor=(0.7 * 255, 0.7 * 255),
@@ -46,23 +51,23 @@ PEERS = {
         {"strength": 0.4, "threshold": 0.7},
     ),
     "color": (
-        lambda: layers.RandomColorDegeneration(factor=(0.3, 0.3)),
+        lambda: layers().RandomColorDegeneration(factor=(0.3, 0.3)),
         {"strength": 0.3},
     ),
     "contrast": (
-        lambda: layers.RandomContrast(value_range=RANGE, factor=(0.4, -0.4)),
+        lambda: layers().RandomContrast(value_range=RANGE, factor=(0.4, -0.4)),
         {"signed": -0.8},
     ),
     "brightness": (
-        lambda: layers.RandomBrightness(value_range=RANGE, factor=(0.2, 0.2)),
+        lambda: layers().RandomBrightness(value_range=RANGE, factor=(0.2, 0.2)),
         {"signed": 0.4},
     ),
     "translate_x": (
-        lambda: layers.RandomTranslation((0.0, 0.0), (-0.25, -0.25)),
+        lambda: layers().RandomTranslation((0.0, 0.0), (-0.25, -0.25)),
         {"signed": -0.5},
     ),
     "translate_y": (
-        lambda: layers.RandomTranslation((0.25, 0.25), (0.0, 0.0)),
+        lambda: layers().RandomTranslation((0.25, 0.25), (0.0, 0.0)),
         {"signed": 0.5},
     ),
 }
@@ -78,7 +83,7 @@ def test_operation_equals_the_layer_of_keras_cv(images, name):
 
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_shear_equals_the_layer_of_keras_cv_up_to_its_random_sign(images, axis):
-    layer = layers.RandomShear(**{f"{axis}_factor": (0.3, 0.3)})
+    layer = layers().RandomShear(**{f"{axis}_factor": (0.3, 0.3)})
     peer = layer(images).numpy()
     for sign in (-1.0, 1.0):
         result = apply(f"shear_{axis}", images, parameters(0.3, signed=sign)).numpy()
@@ -185,6 +190,6 @@ def test_without_keras_cv_the_same_images_come_and_one_note(
     np.testing.assert_allclose(next(iter(batches)), found, atol=1e-5)
     note = capsys.readouterr().err
     assert note.count("note: keras_cv can't be imported") == note.count("\n") == 1
-    monkeypatch.setitem(sys.modules, "keras_cv", keras_cv)
+    monkeypatch.undo()
     transforms.cache_clear()
     np.testing.assert_allclose(found, augment(before, "randaugment", [5, 6]), atol=1e-5)

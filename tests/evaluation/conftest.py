@@ -36,7 +36,7 @@ def train_network(digits: Split, seed: int) -> keras.Model:
         keras.optimizers.Adam(3e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    images = digits.images[:1400].astype(np.float32) / 255
+    images = digits.pixels(slice(1400))
     model.fit(images, digits.labels[:1400], batch_size=64, epochs=8, verbose=0)
     return model
 

@@ -17,6 +17,7 @@ from supcon_tf.evaluation.report.content import Content
 from supcon_tf.results.record import CumulativeStep
 from supcon_tf.runs.run_folder import RunFolder
 
+from .bar import Bar
 from .sessions import measured_on
 
 CONFIG = EvaluationConfig(attacks=("fgsm", "autoattack"), epsilons=(8.0, 24.0))
@@ -44,26 +45,7 @@ def shortened(monkeypatch):
     monkeypatch.setattr(supcon_tf.attacks, "AutoAttack", short)
 
 
-class Bar:
-    """Notes what the progress bar is told."""
-
-    def __init__(self, total, **_):
-        self.total, self.done = total, 0
-        bars.append(self)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def update(self, amount):
-        self.done += amount
-
-
-bars: list[Bar] = []
-
-
+@pytest.mark.slow
 def test_its_figures_are_those_of_one_attack_after_the_other(
     honest, split, shortened, monkeypatch
 ):
@@ -71,7 +53,7 @@ def test_its_figures_are_those_of_one_attack_after_the_other(
     monkeypatch.setattr(robustness_module, "_COSTLY", 1)
     monkeypatch.setattr(robustness_module, "_FEWEST", 16)
     measured = measured_on(honest, split, CONFIG)
-    images = split.images.astype(np.float32) / 255
+    images = split.pixels()
     by_hand = short(epsilon=24 / 255).survivors(honest, images, split.labels)
     np.testing.assert_array_equal(measured.outcomes["autoattack@24"], by_hand)
     for row in measured.rows[2:]:
@@ -85,7 +67,7 @@ def test_its_figures_are_those_of_one_attack_after_the_other(
     assert measured.rows[3].accuracy < measured.rows[2].accuracy
     assert measured.rows[0].cumulative is None
     # What is left to do shrinks as images fall, and all of it was done.
-    assert bars[-1].done == bars[-1].total > 0
+    assert Bar.made[-1].done == Bar.made[-1].total > 0
 
 
 @pytest.mark.slow

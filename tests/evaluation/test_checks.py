@@ -7,6 +7,7 @@ import pytest
 
 from supcon_tf.attacks import ProbabilityOutputError
 from supcon_tf.config import EvaluationConfig
+from supcon_tf.config.attacks import NAMED_ATTACKS
 from supcon_tf.evaluation.checks import attacked_sample, run
 from supcon_tf.evaluation.checks.outcomes import Outcomes
 from supcon_tf.evaluation.checks.plan import CURVE, PLAN, PlannedAttack
@@ -15,6 +16,7 @@ from supcon_tf.evaluation.checks.verdicts import judged
 from supcon_tf.evaluation.finished_parts import FinishedParts
 from supcon_tf.results.record import CheckRow
 
+from .bar import Bar
 from .masked_models import (
     LEVEL,
     Bump,
@@ -27,6 +29,15 @@ from .masked_models import (
 from .sessions import checked
 
 CONFIG = EvaluationConfig(epsilons=(8.0, 24.0, 48.0), pgd_steps=10, checks_limit=60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def square_of_few_queries():
+    """Of 500, its own number, most of the time of these tests was spent."""
+    few = dataclasses.replace(NAMED_ATTACKS["square"], constants={"queries": 100})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NAMED_ATTACKS, "square", few)
+        yield
 
 
 def failed(checks):
@@ -164,26 +175,6 @@ def test_planned_attacks_have_names_of_their_own_and_checks_too(honest_checks):
     assert len(CHECKS) == 12
 
 
-class Bar:
-    """Notes what the progress bar is told."""
-
-    def __init__(self, total, **_):
-        self.total, self.done = total, 0
-        bars.append(self)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def update(self, amount=1):
-        self.done += amount
-
-
-bars: list[Bar] = []
-
-
 def test_each_planned_attack_is_made_once_and_counted(
     honest, test_digits, monkeypatch, tmp_path
 ):
@@ -196,7 +187,7 @@ def test_each_planned_attack_is_made_once_and_counted(
     # PGD at each epsilon and over the whole range, and all else at one epsilon.
     assert sorted(name for name, _ in made) == sorted([*planned, *["pgd"] * 4])
     assert len({strength for _, strength in made}) == 4
-    assert bars[-1].done == bars[-1].total == len(made)
+    assert Bar.made[-1].done == Bar.made[-1].total == len(made)
 
 
 def test_attacks_that_a_model_does_not_admit_are_not_planned():

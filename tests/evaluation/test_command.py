@@ -37,7 +37,7 @@ from supcon_tf.models.folding import fold_batch_norm
 from supcon_tf.results.record import EmbeddingFigures, read_result
 from supcon_tf.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = Config.from_flag_values(
@@ -72,7 +72,7 @@ def trained(tmp_path_factory, data):
     model.compile(
         keras.optimizers.SGD(0.05, 0.9), {"cross_entropy": (1.0, CrossEntropyLoss())}
     )
-    images = data.train.images.astype(np.float32) / 255
+    images = data.train.pixels()
     model.fit(images, data.train.labels, batch_size=20, epochs=8, verbose=0)
     folder.stage("pretrain").mkdir()
     model.save(folder.stage_model_file("pretrain"))
@@ -194,7 +194,7 @@ def theirs(data, tmp_path_factory):
     model = network()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.01), loss)
-    images = data.train.images.astype(np.float32) / 255
+    images = data.train.pixels()
     model.fit(images, data.train.labels, epochs=10, verbose=0)
     path = tmp_path_factory.mktemp("theirs") / "theirs.keras"
     model.save(path)

@@ -17,6 +17,8 @@ from supcon_tf.models import ContrastiveClassifier, resnet18
 from supcon_tf.models.margins import signed_margins
 from supcon_tf.results.record import EmbeddingFigures
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 
 def unit_vectors(count: int, dimension: int, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
@@ -168,7 +170,7 @@ def test_the_measured_vectors_are_those_that_the_heads_use(inputs, splits):
     model = network(**inputs)
     train, split = splits
     summary, arrays = embedding_quality(model, train, split)
-    images = split.images.astype(np.float32) / 255
+    images = split.pixels()
     assert arrays["embeddings"] == pytest.approx(model.embed(images).numpy(), abs=1e-5)
     predictions = model(images).numpy().argmax(axis=1)
     assert ((arrays["margins"] > 0) == (predictions == split.labels)).all()

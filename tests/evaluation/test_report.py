@@ -38,7 +38,7 @@ from supcon_tf.results.typed_json import plain_json
 from supcon_tf.runs.history import history_of
 from supcon_tf.runs.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
 
 
 def attack(name, epsilon, accuracy, norm="linf"):

@@ -45,7 +45,7 @@ def predicted(model, images):
 
 
 def test_outcomes_are_those_of_attacking_by_hand(honest, split, measured):
-    images = split.images.astype(np.float32) / 255
+    images = split.pixels()
     clean = predicted(honest, images) == split.labels
     for epsilon in CONFIG.epsilons:
         for name, attack in (
@@ -60,7 +60,7 @@ def test_outcomes_are_those_of_attacking_by_hand(honest, split, measured):
 
 
 def test_clean_accuracy_is_that_of_all_images(honest, split, measured):
-    images = split.images.astype(np.float32) / 255
+    images = split.pixels()
     by_hand = predicted(honest, images) == split.labels
     np.testing.assert_array_equal(measured.outcomes["clean"], by_hand)
     assert measured.clean_accuracy == by_hand.mean()
@@ -160,7 +160,7 @@ def test_chunks_of_images_change_nothing(honest, split, measured, monkeypatch):
 
 
 def test_a_model_that_is_always_wrong_has_nothing_to_lose(honest, split):
-    wrong = predicted(honest, split.images.astype(np.float32) / 255) + 1
+    wrong = predicted(honest, split.pixels()) + 1
     measured = measured_on(honest, Split(split.images, wrong % 10), CONFIG)
     assert measured.clean_accuracy == 0
     assert [row.accuracy for row in measured.rows] == [0] * 6
@@ -224,13 +224,13 @@ def test_what_can_not_be_attacked_is_refused_before_anything_is(honest, split):
 def test_foreign_models_are_attacked_as_they_are_but_in_full_precision(split):
     """Whatever the layers compute in, and whatever they keep beside their weights."""
     normalization = keras.layers.Normalization()
-    normalization.adapt(split.images.astype(np.float32) / 255)
+    normalization.adapt(split.pixels())
     layers = [normalization, keras.layers.Flatten(), keras.layers.Dense(10)]
     model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
     reduced = with_dtype_policy(model, "mixed_float16")
     settings = EvaluationConfig(epsilons=(2.0, 8.0), checks_limit=0)
     full, half = (evaluate(m, split, settings) for m in (model, reduced))
-    images = split.images.astype(np.float32) / 255
+    images = split.pixels()
     clean = (predicted(model, images) == split.labels).mean()
     for found in (full, half):
         assert found.summary["clean_accuracy"] == clean

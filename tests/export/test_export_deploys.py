@@ -33,7 +33,7 @@ def test_saved_model_cli_shows_the_signatures(folded):
 
 
 def test_saved_model_cli_runs_it(folded, run_dir, digits, tmp_path):
-    images = digits.test.images[:20].astype(np.float32) / 255
+    images = digits.test.pixels(slice(20))
     np.save(tmp_path / "images.npy", images)
     cli(
         *("run", "--dir", folded, "--tag_set", "serve"),

@@ -100,7 +100,7 @@ def test_encoded_images_of_other_sizes_are_resized(served, digits):
 
 
 def test_embeddings_have_unit_length(served, digits):
-    pixels = digits.test.images[:5].astype(np.float32) / 255
+    pixels = digits.test.pixels(slice(5))
     answer = served["embed"](tf.constant(pixels))
     assert answer["features"].shape == (5, 64)
     np.testing.assert_allclose(np.linalg.norm(answer["embedding"], axis=1), 1, 1e-5)

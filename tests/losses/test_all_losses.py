@@ -259,6 +259,8 @@ def test_losses_fall_in_keras_fit():
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input([8]), keras.layers.Dense(6)])
         model.compile(keras.optimizers.Adam(0.03), loss=loss)
+        # Within `fit` that would have the step traced twice.
+        model.optimizer.build(model.trainable_variables)
         losses = model.fit(inputs, labels, epochs=10, verbose=0).history["loss"]
         # With some 7 positives of its own in the denominator, SupCon stays above
         # log(7). Smoothed labels cost more than nothing, too.

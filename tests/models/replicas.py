@@ -24,13 +24,14 @@ from supcon_tf.losses import (
     MulticlassHingeLoss,
     SupervisedContrastiveLoss,
 )
-from supcon_tf.models import ContrastiveClassifier, objective, resnet18
+from supcon_tf.models import ContrastiveClassifier, objective, resnet, resnet18
 from supcon_tf.models.layers.batch_normalization import BatchNormalization
 from supcon_tf.training.adversary import Adversary
 from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
+from tests.shallow_train import BLOCKS
 
 LOSSES = {
     "cross_entropy": CrossEntropyLoss(),
@@ -114,14 +115,28 @@ class Trainer:
         return {"metrics": metrics, "gradient": gradient, "variables": variables}
 
 
+def small_resnet(dtype):
+    """Of 2 blocks in place of 8: each replica has a graph of its own to build."""
+    whole, resnet.BLOCKS_PER_STAGE = resnet.BLOCKS_PER_STAGE, BLOCKS
+    try:
+        return whole_resnet(dtype)
+    finally:
+        resnet.BLOCKS_PER_STAGE = whole
+
+
+def whole_resnet(dtype):
+    return resnet18((SIZE, SIZE, 3), 2, dtype=dtype)
+
+
 def on_resnet(counts):
+    """ResNet-18 with one view of each image on up to 2 replicas; a small one with 2."""
     found = {}
     for replicas in counts:
-        trainer = Trainer(
-            replicas, lambda d: resnet18((SIZE, SIZE, 3), 2, dtype=d), "float64"
+        networks = (
+            {2: small_resnet} if replicas > 2 else {1: whole_resnet, 2: small_resnet}
         )
-        # Each is a graph to build, four times as large on four replicas.
-        for views in (1, 2) if replicas < 4 else (2,):
+        for views, network in networks.items():
+            trainer = Trainer(replicas, network, "float64")
             for name, weights in WEIGHTS.items():
                 found[replicas, views, name] = trainer.run(weights, views)
     return found
@@ -131,12 +146,7 @@ def under_attack(counts):
     """Adversarial views with both contrastive losses."""
     found, weights = {}, {"cross_entropy": 1.0, "supcon": 1.0, "margin": 1.0}
     for replicas in counts:
-        trainer = Trainer(
-            replicas,
-            lambda d: resnet18((SIZE, SIZE, 3), 2, dtype=d),
-            "float64",
-            Adversary("zerograd"),
-        )
+        trainer = Trainer(replicas, small_resnet, "float64", Adversary("zerograd"))
         found[replicas] = trainer.run(weights, 1)
     return found
 

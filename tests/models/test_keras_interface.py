@@ -18,6 +18,8 @@ from supcon_tf.losses import (
 from supcon_tf.models import ContrastiveClassifier, load_model, resnet18
 from supcon_tf.training.objective import losses_for
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 REPOSITORY = Path(__file__).parents[2]
 ALL_LOSSES = {
     "cross_entropy": (1.0, CrossEntropyLoss()),

@@ -15,20 +15,6 @@ FLAGS = (
 )
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A file system of 700 KiB: a checkpoint of the network takes about 400."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(tmp_path)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("a file system can only be mounted by root")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
-
-
 def run(folder):
     return subprocess.run(
         [sys.executable, "train.py", *FLAGS, f"--run_dir={folder}"],
@@ -40,7 +26,9 @@ def run(folder):
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_in_one_line_and_loses_nothing(disk):
+def test_a_full_disk_ends_in_one_line_and_loses_nothing(disk_of):
+    disk = disk_of("700k")
+    # A checkpoint of the network takes about 400 KiB.
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(550 * 1024))
     full = run(disk / "run")

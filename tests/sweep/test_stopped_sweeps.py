@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 
 import pytest
 
@@ -139,24 +138,9 @@ def test_output_that_nobody_reads_leaves_no_run_behind(begin, folder):
     assert "running" not in statuses(folder).values()
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A file system of 100 KiB."""
-    tmp_path = tmp_path / "disk"
-    tmp_path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(tmp_path)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("a file system can only be mounted by root")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-def test_a_full_disk_ends_in_a_line_and_loses_nothing(sweep, disk):
-    ballast, words = disk / "ballast", (SEEDS, "--only=0")
+def test_a_full_disk_ends_in_a_line_and_loses_nothing(sweep, disk_of):
+    disk, words = disk_of("100k"), (SEEDS, "--only=0")
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(88 * 1024))
     folder = disk / "sweep"
     code, _, error = sweep(*words, output=f"--output={folder}")

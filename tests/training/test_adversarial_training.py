@@ -18,7 +18,7 @@ from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.run import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
 
 FLAGS = {
     "pretrain_epochs": 0,
@@ -170,7 +170,7 @@ def test_the_robust_recipe_withstands_what_the_plain_one_does_not(tmp_path):
         )
         folder = run(config, tmp_path / name)
         split = load(config.data).test
-        images, labels = split.images[:200].astype(np.float32) / 255, split.labels[:200]
+        images, labels = split.pixels(slice(200)), split.labels[:200]
         target = Target(load_model(folder.model_file), images)
         attack = PGD(epsilon=16 / 255, steps=20)
         accuracies[name] = attack.survivors(target, images, labels).mean()

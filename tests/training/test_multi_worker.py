@@ -53,11 +53,11 @@ def tf_config(index, ports):
 
 
 class Worker:
-    """A process of `train.py`, whose output is collected as it comes."""
+    """A process of `shallow_train.py`, whose output is collected as it comes."""
 
     def __init__(self, *words, cwd=REPOSITORY, **environment):
         self.process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "train.py"), *words],
+            [sys.executable, str(REPOSITORY / "tests/shallow_train.py"), *words],
             cwd=cwd,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,

@@ -15,6 +15,8 @@ from supcon_tf.models import load_model
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training.run import train
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 BAD = 77
 
 

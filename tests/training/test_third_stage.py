@@ -13,7 +13,7 @@ from supcon_tf.models import load_model
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training.run import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from supcon_tf.training.health import refuse_nonfinite, warn_of_divergence
 from supcon_tf.training.run import train
 from supcon_tf.training.state import TrainingState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
 
 
 def run(config, path):

@@ -19,6 +19,8 @@ from supcon_tf.models.build import build_classifier, in_full_precision
 from supcon_tf.models.margins import relative_margins
 from supcon_tf.visualization.tensorboard.projector import SnapshotWriter
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 NAMES = ("plain", "a\ttab", "two\nlines", "ß → %&+")
 ESCAPED = ("plain", "a\\ttab", "two\\nlines", "ß → %&+")
 EPSILON = 8 / 255
@@ -63,7 +65,7 @@ def server(writer):
 def seen(model, split):
     """The images (30, ...) in [0,1] that each tensor should show, and their labels."""
     rows = balanced_sample(split.labels, 30, 3)
-    clean, labels = split.images[rows].astype(np.float32) / 255, split.labels[rows]
+    clean, labels = split.pixels(rows), split.labels[rows]
     attacked = FGSM(epsilon=EPSILON)(model, clean, labels).numpy()
     return {"clean": clean, "adversarial": attacked}, labels
 
@@ -88,7 +90,7 @@ def test_tensorboard_lists_one_run_with_a_clean_and_an_adversarial_tensor(server
     tensors = listed(server)
     assert list(tensors)[:2] == ["pretrain clean", "pretrain adversarial"]
     for info in tensors.values():
-        assert info["tensorShape"] == [30, 16]
+        assert info["tensorShape"] == [30, 4]
         assert info["sprite"]["singleImageDim"] == [8, 12]
 
 
@@ -200,7 +202,7 @@ def test_a_snapshot_follows_the_weights_of_a_model_of_another_dtype(
     for variable in model.encoder.trainable_variables:
         variable.assign(variable * 0.5 + 0.1)
     writer.write("after")
-    images = split.images[balanced_sample(split.labels, 16, 0)].astype(np.float32) / 255
+    images = split.pixels(balanced_sample(split.labels, 16, 0))
     expected = in_full_precision(model).embed(tf.constant(images))
     before, after = (vectors(tmp_path, n, "clean") for n in ("before", "after"))
     np.testing.assert_allclose(after, expected, atol=1e-6)
