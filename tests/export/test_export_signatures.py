@@ -102,7 +102,7 @@ def test_encoded_images_of_other_sizes_are_resized(served, digits):
 def test_embeddings_have_unit_length(served, digits):
     pixels = digits.test.pixels(slice(5))
     answer = served["embed"](tf.constant(pixels))
-    assert answer["features"].shape == (5, 64)
+    assert answer["features"].shape == (5, 16)
     np.testing.assert_allclose(np.linalg.norm(answer["embedding"], axis=1), 1, 1e-5)
 
 

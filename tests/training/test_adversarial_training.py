@@ -1,14 +1,10 @@
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from supcon_tf.attacks import PGD, Target
-from supcon_tf.commands.flags import config_from, define_config, new_flags, parse
-from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import UserError
@@ -153,50 +149,3 @@ def test_adversaries_without_validation_images_are_refused(small_config, tmp_pat
     with pytest.raises(UserError, match="--validation_share must be above 0"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_the_robust_recipe_withstands_what_the_plain_one_does_not(tmp_path):
-    """On a quarter of the images and half of the epochs."""
-    accuracies = {}
-    for name in ("digits", "digits_robust"):
-        config = Config.from_flag_values(
-            {
-                **recipe(name),
-                "limit_train": 500,
-                "pretrain_epochs": 5,
-                "finetune_epochs": 1,
-                "projector_images": 0,
-            }
-        )
-        folder = run(config, tmp_path / name)
-        split = load(config.data).test
-        images, labels = split.pixels(slice(200)), split.labels[:200]
-        target = Target(load_model(folder.model_file), images)
-        attack = PGD(epsilon=16 / 255, steps=20)
-        accuracies[name] = attack.survivors(target, images, labels).mean()
-    assert accuracies["digits_robust"] > accuracies["digits"] + 0.25
-
-
-def recipe(name):
-    """The flags of a shipped recipe."""
-    values = new_flags()
-    define_config(values)
-    file = Path(__file__).parents[2] / "flags" / f"{name}.flags"
-    parse(values, ["train.py", f"--flagfile={file}"], "usage")
-    return config_from(values).flag_values()
-
-
-def test_recipes_differ_by_what_they_say():
-    def difference(one, other):
-        one, other = recipe(one), recipe(other)
-        return {name for name in one if one[name] != other[name]}
-
-    assert difference("cifar100_robust", "cifar100_at") == {
-        "pretrain_supcon_weight",
-        "finetune_margin_weight",
-    }
-    assert difference("digits_robust", "digits") == {
-        "pretrain_adversary",
-        "finetune_adversary",
-        "adversary_epsilon",
-    }
