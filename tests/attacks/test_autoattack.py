@@ -66,6 +66,7 @@ def test_the_other_versions_are_the_published_ones():
     ]
 
 
+@pytest.mark.slow
 def test_each_member_attacks_what_the_ones_before_have_left(model, data):
     images, labels = data
     for norm, epsilon in EPSILON.items():
@@ -88,6 +89,7 @@ def test_each_member_attacks_what_the_ones_before_have_left(model, data):
         np.testing.assert_array_equal(left, rows)
 
 
+@pytest.mark.slow
 def test_autoattack_returns_what_fools_and_leaves_the_rest_as_it_was(model, data):
     images, labels = data
     for norm, epsilon in EPSILON.items():
@@ -143,6 +145,7 @@ def attacks(norm):
     ]
 
 
+@pytest.mark.slow
 def test_a_model_without_gradients_gives_numbers(model, data):
     images, labels = data[0][:8], data[1][:8]
 

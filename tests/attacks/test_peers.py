@@ -83,6 +83,7 @@ def test_fgsm_images_equal_the_peers(peer, model, data):
     assert np.mean(np.abs(ours - theirs) > 1e-6) < 1e-4
 
 
+@pytest.mark.slow
 @peers
 def test_pgd_leaves_the_accuracy_that_the_peers_leave(peer, model, data, predict):
     images, labels = (np.concatenate([part] * 3) for part in data)

@@ -8,7 +8,8 @@ from supcon_tf.data import Split
 from supcon_tf.data.batches import Batches, evaluation_batches
 from supcon_tf.errors import UserError
 
-POLICIES = ("none", "crop_flip", "resized_crop", "simclr", "randaugment")
+RANDAUGMENT = pytest.param("randaugment", marks=pytest.mark.slow)
+POLICIES = ("none", "crop_flip", "resized_crop", "simclr", RANDAUGMENT)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,12 @@ def test_epoch_resumed_at_its_end_is_empty(split):
 
 @pytest.mark.parametrize(
     ("policy", "classes_per_batch"),
-    [("none", 4), ("crop_flip", 0), ("simclr", 4), ("randaugment", 0)],
+    [
+        ("none", 4),
+        ("crop_flip", 0),
+        ("simclr", 4),
+        pytest.param("randaugment", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_rows_are_those_of_the_global_batch(split, policy, classes_per_batch):
     batches = Batches(
@@ -100,7 +106,7 @@ def test_rows_are_those_of_the_global_batch(split, policy, classes_per_batch):
         np.testing.assert_array_equal(labels, whole_labels[:, first:last])
 
 
-@pytest.mark.parametrize("policy", ["crop_flip", "simclr", "randaugment"])
+@pytest.mark.parametrize("policy", ["crop_flip", "simclr", RANDAUGMENT])
 def test_two_views_differ(split, policy):
     images = epoch(split, views=2, augmentation=policy)
     same = (images[:, :, 0] == images[:, :, 1]).all(axis=(2, 3, 4))

@@ -155,6 +155,7 @@ def test_alpha_is_shown_as_rgb_and_test_held_out_where_there_is_none(toys):
     assert_pixels_match_labels(data.test)
 
 
+@pytest.mark.slow
 def test_labelled_images_stand_in_for_test_images_without_labels_and_that_is_said(toys):
     data = load(config("toy_to_guess", toys))
     assert_pixels_match_labels(data.test)

@@ -129,6 +129,7 @@ def test_the_report_has_the_accuracy_after_each_attack():
     assert section(attack_row("fgsm")) == ""
 
 
+@pytest.mark.slow
 def test_a_model_of_six_classes_has_five_targets(honest, split, shortened):
     few = Split(split.images, split.labels % 6)
 

@@ -251,6 +251,7 @@ def test_serialisation_keeps_every_constructor_argument():
         assert float(restored(LABELS, random_outputs())) == expected
 
 
+@pytest.mark.slow
 def test_losses_fall_in_keras_fit():
     rng = np.random.default_rng(0)
     labels = np.arange(64) % 4

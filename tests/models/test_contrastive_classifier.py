@@ -23,9 +23,9 @@ ALL_LOSSES = {
 }
 INPUT_PAIRS = [
     ("features", "features"),
-    ("projection", "features"),
     ("projection", "projection"),
-    ("features", "projection"),
+    pytest.param("projection", "features", marks=pytest.mark.slow),
+    pytest.param("features", "projection", marks=pytest.mark.slow),
 ]
 
 
@@ -199,7 +199,16 @@ def test_frozen_encoder_neither_learns_nor_updates_statistics(images_and_labels)
     assert not np.array_equal(head, model.classifier.kernel)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_bfloat16",
+        *(
+            pytest.param(p, marks=pytest.mark.slow)
+            for p in ("mixed_float16", "float64")
+        ),
+    ],
+)
 def test_other_policies_train_and_are_saved_in_full(
     policy, images_and_labels, tmp_path, computable
 ):

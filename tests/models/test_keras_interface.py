@@ -68,6 +68,7 @@ def compiled(losses=ALL_LOSSES, network=None, **arguments):
     return model
 
 
+@pytest.mark.slow
 def test_a_step_compiled_by_xla_is_the_step(images):
     # Keras compiles with XLA wherever there is one GPU.
     views = np.stack([images, images[:, :, ::-1]], axis=1)
@@ -83,6 +84,7 @@ def test_a_step_compiled_by_xla_is_the_step(images):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_step_of_each_recipe_is_compiled_by_xla(images, monkeypatch):
     # Flagfiles name each other from the root of the repository.
     monkeypatch.chdir(REPOSITORY)
@@ -101,6 +103,7 @@ def test_the_step_of_each_recipe_is_compiled_by_xla(images, monkeypatch):
         assert np.isfinite(model.train_on_batch(images, LABELS)).all()
 
 
+@pytest.mark.slow
 def test_a_residual_network_trains_under_xla():
     images = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
     model = compiled(CROSS_ENTROPY, resnet18((8, 8, 1), 1), jit_compile=True)
@@ -199,6 +202,7 @@ def test_what_a_step_cannot_use_is_refused_in_one_line(images):
             call()
 
 
+@pytest.mark.slow
 def test_labels_that_are_none_are_refused_where_a_graph_can_see_them(images):
     model, compiled_by_xla = compiled(), compiled(jit_compile=True)
     for wrong in (np.nan, 1.5, 4, -1, 2**32):

@@ -234,6 +234,7 @@ def test_a_name_that_the_page_could_not_ask_for_is_refused(model, split, tmp_pat
         writer.write("a&b")
 
 
+@pytest.mark.slow
 def test_a_margin_is_the_way_to_the_nearest_decision_boundary():
     rng = np.random.default_rng(1)
     kernel, bias = rng.normal(size=(5, 4)), rng.normal(size=4)
