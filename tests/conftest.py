@@ -51,7 +51,7 @@ def shallow():
     """Networks of a module's tests have two blocks, which takes a third of the time.
 
     For what a network does whatever its depth: almost all of a small run's time is the
-    tracing of its layers. Runs in processes of their own have the whole ResNet-18.
+    tracing of its layers. shallow_train.py is the same for a process of its own.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resnet, "BLOCKS_PER_STAGE", BLOCKS)

@@ -3,7 +3,6 @@
 A run of some steps spends almost all of its time on tracing the layers of its network.
 """
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -18,13 +17,11 @@ def train_main():
     prepare_environment()
     import supcon_tf.evaluation.run
     import supcon_tf.training.run  # noqa: F401
+    import train
     from supcon_tf.models import resnet
 
     resnet.BLOCKS_PER_STAGE = BLOCKS
-    spec = importlib.util.spec_from_file_location("train", REPOSITORY / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return train.main
 
 
 if __name__ == "__main__":

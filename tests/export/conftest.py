@@ -47,7 +47,7 @@ def run_dir(tmp_path_factory, digits):
         keras.optimizers.SGD(0.1, 0.9), {"cross_entropy": (1.0, CrossEntropyLoss())}
     )
     model.fit(
-        digits.train.pixels(), digits.train.labels, batch_size=64, epochs=6, verbose=0
+        digits.train.pixels(), digits.train.labels, batch_size=64, epochs=20, verbose=0
     )
     folder.stage("pretrain").mkdir()
     model.save(folder.stage_model_file("pretrain"))

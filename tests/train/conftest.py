@@ -2,8 +2,9 @@
 
 import pytest
 
+import train
 from supcon_tf.commands.flags import run_command
-from tests.train.tiny import TINY, TRAIN, refusal
+from tests.train.tiny import TINY, refusal
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def command(capsys):
     def run(*words):
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            run_command(TRAIN.main, ["train.py", *words])
+            run_command(train.main, ["train.py", *words])
         return end.value.code, *capsys.readouterr()
 
     return run

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import train
 from supcon_tf.config import Config
-from tests.train.tiny import REPOSITORY, TRAIN
+from tests.train.tiny import REPOSITORY
 
 RECIPES = sorted((REPOSITORY / "flags").glob("*.flags"))
 # Of own images, so that one is for many data sets.
@@ -18,7 +19,7 @@ def recipe(name, monkeypatch):
     # Flagfiles name each other from the root of the repository.
     monkeypatch.chdir(REPOSITORY)
     words = ["--data_dir=images"] if name in OF_FOLDERS else []
-    return TRAIN.parse_flags(["train.py", f"--flagfile=flags/{name}.flags", *words])
+    return train.parse_flags(["train.py", f"--flagfile=flags/{name}.flags", *words])
 
 
 def differences(one, other):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import train
 from supcon_tf.config import Config
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.results.record import read_result
-from tests.train.tiny import TINY, TRAIN, process, refusal
+from tests.train.tiny import TINY, process, refusal
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def test_a_run_prints_its_data_its_epochs_a_table_and_where_the_report_is(finish
 
 def test_a_run_folder_holds_the_config_the_epochs_and_the_model(finished):
     _, folder = finished
-    config, _ = TRAIN.parse_flags(["train.py", *TINY])
+    config, _ = train.parse_flags(["train.py", *TINY])
     assert Config.from_json((folder / "config.json").read_text()) == config
     assert [(line["stage"], line["epoch"]) for line in metrics(folder)] == [
         ("pretrain", 1),
@@ -137,8 +138,8 @@ def test_the_same_command_again_trains_nothing_again(finished, command):
 
 def test_the_flags_of_a_run_describe_it_again(finished):
     _, folder = finished
-    again = TRAIN.parse_flags(["train.py", f"--flagfile={folder / 'flags.txt'}"])
-    assert again == TRAIN.parse_flags(["train.py", *TINY, f"--run_dir={folder}"])
+    again = train.parse_flags(["train.py", f"--flagfile={folder / 'flags.txt'}"])
+    assert again == train.parse_flags(["train.py", *TINY, f"--run_dir={folder}"])
 
 
 def test_the_flags_of_a_run_go_on_with_what_is_left_of_it(
@@ -263,4 +264,4 @@ def test_a_failed_evaluation_is_not_taken_for_a_lost_worker(
     monkeypatch.setattr("supcon_tf.distribution.workers.join_workers", lambda _: two)
     monkeypatch.setattr("supcon_tf.evaluation.run.evaluate_run", fail)
     with pytest.raises(tf.errors.InternalError, match="broken kernel"):
-        TRAIN.main(["train.py", *TINY, f"--run_dir={folder}"])
+        train.main(["train.py", *TINY, f"--run_dir={folder}"])

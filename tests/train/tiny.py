@@ -1,6 +1,5 @@
 """`train.py` on a few images: in this process and in one of its own."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -22,16 +21,6 @@ TINY = (
     "--checks_limit=0",
     "--projector_images=20",
 )
-
-
-def train_module():
-    spec = importlib.util.spec_from_file_location("train", REPOSITORY / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TRAIN = train_module()
 
 
 def process(*words, timeout=SECONDS_TO_REFUSE):
