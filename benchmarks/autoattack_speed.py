@@ -44,7 +44,7 @@ def rows() -> list[Row]:
     stands: dict[str, Any] = {}
 
     def ours() -> None:
-        stands["ours"] = attack.survivors(target, images, labels)
+        stands["ours"] = attack.survivors(target, images, labels, batch_size=IMAGES)
 
     def theirs() -> None:
         made = reference.run_standard_evaluation(*given, batch_size=IMAGES)[0]

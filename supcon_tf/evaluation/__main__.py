@@ -3,7 +3,7 @@
 import sys
 
 from supcon_tf.commands.flags import run_command
-from supcon_tf.evaluation.command import Request, parse_request
+from supcon_tf.evaluation.command import ALL, Request, parse_request
 from supcon_tf.runs.folder_lock import sole_use
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.runtime.environment import prepare_environment
@@ -38,7 +38,8 @@ def run(request: Request, destination: RunFolder) -> None:
         print(f"note: {note}")
     if request.is_run:
         folder.check_data(data.fingerprint)
-        result = evaluate_run(folder, config, data, destination)
+        names = None if request.stage == ALL else (request.stage,)
+        result = evaluate_run(folder, config, data, destination, names)
     else:
         result = evaluate_file(request.subject, config, data, destination)
     print(markdown_table(*accuracy_table(result)))

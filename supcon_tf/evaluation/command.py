@@ -20,11 +20,12 @@ from supcon_tf.commands.flags import (
     refuse_unread_data_dir,
 )
 from supcon_tf.config import Config, DataConfig, EvaluationConfig
-from supcon_tf.config.options import options_of
+from supcon_tf.config.options import option, options_of
 from supcon_tf.errors import UserError
 from supcon_tf.evaluation.completeness import refuse_to_shrink
 from supcon_tf.runs.run_folder import RunFolder
 
+ALL = "all"
 USAGE = """
 usage: python -m supcon_tf.evaluation --run_dir=RUN [--output=DIR] [--flag=value ...]
        python -m supcon_tf.evaluation --model=FILE.keras --output=DIR --dataset=NAME
@@ -38,6 +39,17 @@ robustness.json, robustness.npz, report.md and figures into the run folder, or i
 
 
 @dataclass(frozen=True)
+class _Models:
+    """Which models of a run are evaluated."""
+
+    stage: str = option(
+        ALL,
+        "which of the run's models are evaluated; one of them alone goes to --output",
+        choices=(ALL, *Config.model_names()),
+    )
+
+
+@dataclass(frozen=True)
 class Request:
     """What is to be evaluated, and how.
 
@@ -45,6 +57,7 @@ class Request:
         subject: the run folder, or the file of a model.
         is_run: which of the two.
         output: where the results go; None for the run folder.
+        stage: which of the run's models, or all.
         config: data and evaluation settings; those of the run, overridden by flags.
     """
 
@@ -52,6 +65,7 @@ class Request:
     is_run: bool
     output: Path | None
     config: Config
+    stage: str = ALL
 
     @property
     def destination(self) -> tuple[Path, str]:
@@ -90,6 +104,7 @@ def _define_flags() -> flags.FlagValues:
         ("output", "folder of the results; with --run_dir, the run folder if empty"),
     ):
         define_path(values, name, text)
+    define_options(values, _Models())
     define_options(values, EvaluationConfig())
     define_options(values, DataConfig())
     return values
@@ -111,9 +126,19 @@ def _of_run(run_dir: Path, output: Path | None, values: flags.FlagValues) -> Req
     config = _overridden(base, values)
     if output and output.resolve() == run_dir.resolve():
         output = None
+    stage = str(values["stage"].value)
+    if stage != ALL:
+        if stage not in config.models():
+            names = ", ".join((ALL, *config.models()))
+            raise UserError(f"--stage must be one of {names}. Received: {stage!r}")
+        if output is None:
+            raise UserError(
+                "--stage needs --output: the evaluation in a run folder is of all its "
+                f"models. Received: --stage={stage} and --output=''"
+            )
     if output is None:
         refuse_to_shrink(folder, config.evaluation, config.evaluation.limit)
-    return Request(run_dir, True, output, config)
+    return Request(run_dir, True, output, config, stage)
 
 
 def _of_model(model: Path, output: Path | None, values: flags.FlagValues) -> Request:
@@ -122,6 +147,11 @@ def _of_model(model: Path, output: Path | None, values: flags.FlagValues) -> Req
     if output is None:
         raise UserError(
             "--model needs --output, the folder of the results. Received: --output=''"
+        )
+    if values["stage"].present:
+        raise UserError(
+            "--stage goes with --run_dir: a file holds one model. "
+            f"Received: {values['stage'].value!r}"
         )
     return Request(model, False, output, _overridden(Config(), values))
 

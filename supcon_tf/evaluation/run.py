@@ -37,10 +37,12 @@ def evaluate_run(
     config: Config,
     data: ImageData,
     destination: RunFolder | None = None,
+    stages: Sequence[str] | None = None,
 ) -> EvaluationResult:
     """Evaluates each finished stage and writes robustness.json, .npz and report.md.
 
-    The masking checks are made on the final model, the one that is used.
+    The masking checks are made on the final model, the one that is used (without it, on
+    the last one).
 
     Args:
         folder: the run's.
@@ -48,6 +50,8 @@ def evaluate_run(
         data: the run's.
         destination: where the results go, if not to the run. TensorBoard shows the
             evaluation that lies in the run folder.
+        stages: names of the models that are evaluated, as in `Config.models`; None for
+            all of them.
 
     Returns:
         The record of the evaluation.
@@ -61,7 +65,11 @@ def evaluate_run(
     session = open_session(config, data)
     if within_run:
         refuse_to_shrink(folder, config.evaluation, len(session.split))
-    files = _files_of_run(folder, config)
+    files = [
+        file
+        for file in _files_of_run(folder, config)
+        if stages is None or file.stage in stages
+    ]
     session = keeping_parts(session, destination, config, data, files)
     findings = evaluate_models(files, session, config, data)
     result = findings.result()

@@ -373,6 +373,29 @@ def test_a_run_is_evaluated_elsewhere_without_being_touched(elsewhere, trained):
         assert f"(figures/{picture.name})" in report
 
 
+@pytest.mark.parametrize("stage", ["final", "pretrain"])
+def test_one_model_of_a_run_is_evaluated_alone(elsewhere, tmp_path, stage):
+    words = f"--run_dir={elsewhere.run_dir}", f"--output={tmp_path / 'one'}"
+    code, _, error = answer(*words, "--limit=20", *QUICK, f"--stage={stage}")
+    assert code == 0, error
+    one = read_result(tmp_path / "one" / "robustness.json")
+    both = read_result(elsewhere.output / "robustness.json")
+    assert [model.stage for model in one.models] == [stage]
+    (same,) = (model for model in both.models if model.stage == stage)
+    (fgsm,) = one.models[0].attacks
+    assert (fgsm.name, fgsm.accuracy) == ("fgsm", same.attacks[0].accuracy)
+    assert one.models[0].model_sha256 == same.model_sha256
+    assert (tmp_path / "one" / "report.md").exists()
+
+
+def test_one_model_alone_does_not_replace_the_evaluation_of_all(run_dir, theirs):
+    assert "--stage needs --output" in refused(f"--run_dir={run_dir}", "--stage=final")
+    words = f"--run_dir={run_dir}", f"--output={run_dir.parent / 'one'}"
+    assert "one of all, pretrain, final" in refused(*words, "--stage=finetune")
+    words = f"--model={theirs}", f"--output={run_dir.parent / 'one'}"
+    assert "--stage goes with --run_dir" in refused(*words, "--stage=final")
+
+
 def test_batch_norm_is_folded_once_for_each_model(elsewhere):
     assert len(elsewhere.folded) == len(["pretrain", "final", "transfer_from"])
 
