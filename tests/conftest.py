@@ -4,6 +4,7 @@ from supcon_tf.runtime.environment import quieten_tensorflow
 
 quieten_tensorflow()
 
+import gc
 import subprocess
 
 import keras
@@ -14,6 +15,11 @@ import tensorflow as tf
 from supcon_tf.config import Config
 from supcon_tf.models import resnet
 from tests.shallow_train import BLOCKS
+
+# A tenth of the time of tests that trace networks went to looking through TensorFlow's
+# own objects for garbage.
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_collection_modifyitems(items):

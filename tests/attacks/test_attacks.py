@@ -108,6 +108,7 @@ def test_the_same_seed_gives_the_same_bits(make, strength, target, data):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 @table
 def test_the_batch_size_does_not_matter(make, strength, target, data):
     images, labels = data[0][:24], data[1][:24]

@@ -200,6 +200,7 @@ def test_wrong_classes_come_from_the_nearest_on():
     assert nearest_wrong_classes(logits, np.array([0, 1]), 2).shape == (2, 2)
 
 
+@pytest.mark.slow
 def test_fab_finds_the_distance_that_a_linear_model_has(linear, data):
     predict, weights = linear
     images = data[0][:16] * 0.1 + 0.45
@@ -234,6 +235,7 @@ def test_no_image_that_fools_is_closer_than_one_that_is_wrong_as_it_is(model, da
     np.testing.assert_array_equal(attack(model, images, labels), images)
 
 
+@pytest.mark.slow
 def test_images_of_any_shape_are_searched():
     for shape in ((11, 6, 1), (5, 17, 3), (2, 9, 4), (1, 1, 3)):
         rng = np.random.default_rng(0)

@@ -165,6 +165,7 @@ def pixels_of(split, epoch=0, start=0, rows=None, **options):
     return np.stack([images for images, _ in dataset.as_numpy_iterator()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["resized_crop", "simclr"])
 def test_batches_of_parts_are_the_same_wherever_they_are_made(photos, policy):
     for crop_to_aspect_ratio in (False, True):

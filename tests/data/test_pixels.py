@@ -192,6 +192,7 @@ class Kinds(tfds.core.GeneratorBasedBuilder):
             yield name, {"image": io.BytesIO(encoded), "label": "jpeg"}
 
 
+@pytest.mark.slow
 def test_tensorflow_datasets_show_what_pillow_does_and_name_the_rest(tmp_path):
     source = open_tfds("kinds", str(tmp_path), 0)
     labels = source.test.labels

@@ -179,6 +179,7 @@ def test_each_transform_of_keras_is_that_of_keras_cv(images):
             assert np.abs(wanted - images).max() > 5
 
 
+@pytest.mark.slow
 def test_without_keras_cv_the_same_images_come_and_one_note(
     images, monkeypatch, without_keras_cv, capsys
 ):

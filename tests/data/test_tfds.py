@@ -13,6 +13,8 @@ from supcon_tf.data import load
 from supcon_tf.data.sources import tfds_access
 from supcon_tf.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 class _Toy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Three classes; every pixel of an image of class c lies in [50 c, 50 c + 50)."""
@@ -155,7 +157,6 @@ def test_alpha_is_shown_as_rgb_and_test_held_out_where_there_is_none(toys):
     assert_pixels_match_labels(data.test)
 
 
-@pytest.mark.slow
 def test_labelled_images_stand_in_for_test_images_without_labels_and_that_is_said(toys):
     data = load(config("toy_to_guess", toys))
     assert_pixels_match_labels(data.test)
@@ -268,7 +269,6 @@ def test_server_that_answers_with_an_error_counts_as_reachable():
     server.server_close()
 
 
-@pytest.mark.slow
 def test_real_cifar100_is_read_in_part(cifar100_dir, capfd):
     data = load(config("cifar100", cifar100_dir, limit_train=400, limit_test=200))
     assert data.image_shape == (32, 32, 3)

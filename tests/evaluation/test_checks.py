@@ -28,6 +28,8 @@ from .masked_models import (
 )
 from .sessions import checked
 
+pytestmark = pytest.mark.slow
+
 CONFIG = EvaluationConfig(epsilons=(8.0, 24.0, 48.0), pgd_steps=10, checks_limit=60)
 
 

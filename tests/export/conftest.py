@@ -1,6 +1,6 @@
 """A run folder with a small network that was trained on digits for some seconds."""
 
-import dataclasses
+import fcntl
 import json
 import os
 import subprocess
@@ -30,11 +30,34 @@ def digits():
 
 
 @pytest.fixture(scope="session")
-def run_dir(tmp_path_factory, digits):
+def made_once(tmp_path_factory):
+    """`made_once(name, make)`: a folder that one test process makes for all."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name, make):
+        path = shared / name
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                unfinished = shared / f"{name}-unfinished"
+                make(unfinished)
+                unfinished.rename(path)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_dir(made_once, digits):
     """A finished run: config, both stages' models, robustness.json."""
+    return made_once("digits", lambda path: make_run(path, digits))
+
+
+def make_run(path, digits):
     keras.utils.set_random_seed(0)
     config = Config.from_flag_values({"dataset": "digits", "width": 8})
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "digits")
+    folder = RunFolder(path)
     folder.begin(config, digits.fingerprint)
     mean, std = digits.channel_statistics()
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +77,6 @@ def run_dir(tmp_path_factory, digits):
     model.classifier.bias.assign_add(np.linspace(0, 0.1, 10))
     model.save(folder.model_file)
     folder.robustness_file.write_text(json.dumps(robustness()))
-    return folder.path
 
 
 def robustness():
@@ -91,21 +113,25 @@ def robustness():
 
 
 @pytest.fixture(scope="session")
-def settings(run_dir, tmp_path_factory):
-    output = tmp_path_factory.mktemp("served") / "digits"
-    return ExportSettings(run_dir=str(run_dir), output=str(output))
-
-
-@pytest.fixture(scope="session")
-def folded(settings):
+def folded(made_once, run_dir):
     """The folder of a folded export."""
-    return export_run(settings)
+    return served(made_once, run_dir, fold=True)
 
 
 @pytest.fixture(scope="session")
-def unfolded(settings, folded):
-    """The folder of an export with batch norm, the version after `folded`."""
-    return export_run(dataclasses.replace(settings, fold_batch_norm=False))
+def unfolded(made_once, run_dir):
+    """The folder of an export with batch norm."""
+    return served(made_once, run_dir, fold=False)
+
+
+def served(made_once, run_dir, fold):
+    def export(path):
+        settings = ExportSettings(
+            run_dir=str(run_dir), output=str(path), fold_batch_norm=fold
+        )
+        assert export_run(settings) == path / "1"
+
+    return made_once("folded" if fold else "unfolded", export) / "1"
 
 
 @pytest.fixture

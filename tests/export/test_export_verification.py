@@ -11,6 +11,7 @@ import pytest
 from supcon_tf.errors import RunError
 from supcon_tf.export.archive import write_saved_model
 from supcon_tf.export.run import export_run
+from supcon_tf.export.settings import ExportSettings
 from supcon_tf.export.verification import PROCESS, verify
 from supcon_tf.export.verify_process import check_logits
 from supcon_tf.models import ContrastiveClassifier, load_model
@@ -24,10 +25,10 @@ def model(run_dir):
     return load_model(run_dir / "model.keras")
 
 
-def test_export_prints_how_far_each_signature_is_off(settings, folded, command):
+def test_export_prints_how_far_each_signature_is_off(run_dir, tmp_path, command):
     finished = command(
-        f"--run_dir={settings.run_dir}",
-        f"--output={settings.output}",
+        f"--run_dir={run_dir}",
+        f"--output={tmp_path}",
         "--stage=pretrain",
         "--model_version=41",
     )
@@ -83,13 +84,13 @@ def test_folder_that_is_no_saved_model_is_found(tmp_path, model, digits):
         check(tmp_path, model, digits)
 
 
-def test_failed_verification_publishes_nothing(settings, tmp_path, monkeypatch):
+def test_failed_verification_publishes_nothing(run_dir, tmp_path, monkeypatch):
     def wrong(folder, model, *rest):
         twin = keras.models.clone_model(model)
         write_saved_model(folder, twin, *rest)
 
     monkeypatch.setattr("supcon_tf.export.archive.write_saved_model", wrong)
-    wanted = type(settings)(run_dir=settings.run_dir, output=str(tmp_path))
+    wanted = ExportSettings(run_dir=str(run_dir), output=str(tmp_path))
     with pytest.raises(RunError, match=r"not published.*--nofold_batch_norm"):
         export_run(wanted)
     assert list(tmp_path.iterdir()) == []

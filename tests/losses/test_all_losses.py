@@ -269,6 +269,7 @@ def test_losses_fall_in_keras_fit():
         assert losses[-1] - floor < 0.7 * (losses[0] - floor), name
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(
     labels=st.lists(st.integers(0, 3), min_size=1, max_size=8),

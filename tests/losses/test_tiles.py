@@ -66,6 +66,7 @@ def test_tiles_give_what_one_matrix_gives(tile_side):
                 )
 
 
+@pytest.mark.slow
 def test_tiles_of_two_replicas_give_what_one_matrix_gives(tile_side):
     tile_side(6)
     # In float32 a low temperature needs the maxima over the other replica's rows.
@@ -128,6 +129,7 @@ def test_tiles_are_the_same_compiled_by_xla_and_with_any_batch_size(tile_side):
             assert_same(loss, (value.numpy(), gradient.numpy()), expected, tolerance)
 
 
+@pytest.mark.slow
 def test_tiles_are_never_nan(tile_side):
     tile_side(3)
     for labels in ([0] * 7, list(range(7)), [3]):
@@ -141,6 +143,7 @@ def test_tiles_are_never_nan(tile_side):
                 assert np.isfinite(gradient).all(), (loss.name, labels)
 
 
+@pytest.mark.slow
 def test_an_empty_batch_costs_nothing(tile_side):
     tile_side(4)
     unknown = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 6], tf.float32)]

@@ -53,6 +53,7 @@ def kernels(model):
     return [v for v in model.trainable_variables if v.name == "kernel"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contrastive", "classifier"), INPUT_PAIRS)
 def test_each_pair_of_inputs_trains_and_gives_logits(
     contrastive, classifier, images_and_labels
@@ -149,6 +150,7 @@ def test_weight_decay_is_l2_in_the_gradient_of_kernels_only(images_and_labels):
     assert len(kernels(model)) == 7
 
 
+@pytest.mark.slow
 def test_two_views_train_as_twice_the_samples(images_and_labels):
     images, labels = images_and_labels
     views = np.stack([images, images[:, :, ::-1]], axis=1)
@@ -256,6 +258,7 @@ def test_saved_model_gives_the_same_logits_uncompiled(
     np.testing.assert_array_equal(plain(images), model(images))
 
 
+@pytest.mark.slow
 def test_loaded_model_can_be_trained_on(images_and_labels, tmp_path):
     images, labels = images_and_labels
     small_model().save(tmp_path / "model.keras")

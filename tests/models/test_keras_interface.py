@@ -150,6 +150,7 @@ def test_a_step_equals_that_of_a_plain_keras_model(images):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_batches_are_trained_and_tested_alone(images):
     model = compiled()
     names = ["loss", *ALL_LOSSES, "accuracy", "contrastive_accuracy"]
@@ -216,6 +217,7 @@ def test_labels_that_are_none_are_refused_where_a_graph_can_see_them(images):
         assert np.isnan([metrics[name] for name in ("loss", *ALL_LOSSES)]).all()
 
 
+@pytest.mark.slow
 def test_a_model_without_anything_to_train_is_refused(images):
     model = ContrastiveClassifier(encoder(), 4)
     model.trainable = False
@@ -233,6 +235,7 @@ def test_weight_decay_may_find_no_kernel(images):
     assert np.isfinite(model.train_on_batch(images, LABELS)).all()
 
 
+@pytest.mark.slow
 def test_subclassed_encoders_are_built_on_the_first_images(images, tmp_path):
     model = ContrastiveClassifier(Subclassed(), 4, 3, contrastive_input="projection")
     model.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
@@ -280,6 +283,7 @@ def test_heads_are_float32_under_narrow_policies(policy):
     assert {metric.dtype for metric in model.metrics} == {"float32"}
 
 
+@pytest.mark.slow
 def test_a_narrow_policy_trains(images):
     model = ContrastiveClassifier(resnet18((4, 4, 1), 2, dtype="float16"), 4)
     model.compile(keras.optimizers.SGD(0.01), ALL_LOSSES, weight_decay=1e-4)

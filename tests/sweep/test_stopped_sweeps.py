@@ -14,6 +14,8 @@ from supcon_tf.sweep.record import SweepRecord
 from supcon_tf.sweep.runner import Runner
 from tests.sweep.looks import entry, starts, statuses, until
 
+pytestmark = pytest.mark.slow
+
 SEEDS = "--grid=seed=0,1"
 
 

@@ -100,6 +100,7 @@ def test_advance_follows_each_formula(images):
         np.testing.assert_allclose(found[0], start[0], atol=1e-6, err_msg=method)
 
 
+@pytest.mark.slow
 def test_a_step_trains_on_the_images_of_the_attack(images):
     """The same step by hand: attack first, then a plain step on what it gave."""
     labels = np.arange(12) % 3
@@ -156,6 +157,7 @@ def test_abnormal_is_the_share_of_images_whose_loss_fell(images):
     assert float(metrics["abnormal"]) == pytest.approx(share)
 
 
+@pytest.mark.slow
 def test_fit_trains_on_attacked_images_and_withstands_more(images):
     """Two pixels tell the classes apart: one clearly, one by less than epsilon."""
     rng = np.random.default_rng(0)
@@ -175,6 +177,7 @@ def test_fit_trains_on_attacked_images_and_withstands_more(images):
     assert accuracy["robust"] > accuracy["plain"] + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16"])
 def test_every_policy_trains_with_an_adversary(images, policy, computable):
     computable(policy)

@@ -46,6 +46,7 @@ def test_larger_images_are_averaged_down():
     assert small.sum() == 100
 
 
+@pytest.mark.slow
 def test_a_sheet_of_100_000_images_is_one_that_the_page_takes():
     size = thumbnail_size(32, 32, 100_000)
     tile = np.full((*size, 3), 7, np.uint8)
