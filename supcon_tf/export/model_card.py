@@ -16,15 +16,15 @@ from supcon_tf.runs.run_folder import RunFolder
 
 SCHEMA = 1
 INTENDED_USE = (
-    "Classifying images of the kind it was trained on into the classes below, and "
+    "Classifying images of the kind it was trained on into the classes above, and "
     "research on robustness to small perturbations of the pixels."
 )
 ACCURACY_COLUMNS = ["attack", "strength", "accuracy", "95 % interval", "settings"]
 LIMITS = (
     "It answers with one of its classes for any image, also for one of none of them; "
     "its probabilities are not calibrated.",
-    "Its robustness is empirical: measured with the attacks below, on the images "
-    "below. A stronger or an adaptive attack can break it, and nothing is certified.",
+    "Its robustness is empirical: measured with the attacks above, on the images "
+    "above. A stronger or an adaptive attack can break it, and nothing is certified.",
     "Images that are not finite or not in [0,1] are refused by TensorFlow only. A copy "
     "converted to ONNX, TFLite or OpenVINO has lost that check, and answers for pixels "
     "from 0 to 255, and for NaN, with one of its classes.",
