@@ -7,25 +7,24 @@ quieten_tensorflow()
 import gc
 import subprocess
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from supcon_tf.config import Config
-from supcon_tf.models import resnet
 from tests.shallow_train import BLOCKS
 
-# A tenth of the time of tests that trace networks went to looking through TensorFlow's
-# own objects for garbage.
-gc.freeze()
-gc.set_threshold(100_000, 50, 100)
+# TensorFlow is imported where it is used: the process that hands out the tests to
+# others needs none.
 
 
 def pytest_collection_modifyitems(items):
     """Files with slow tests first: at the end one alone would be waited for."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    # All modules are imported by now. A tenth of the time of tests that trace networks
+    # went to looking through their objects for garbage.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +58,8 @@ def shallow():
     For what a network does whatever its depth: almost all of a small run's time is the
     tracing of its layers. shallow_train.py is the same for a process of its own.
     """
+    from supcon_tf.models import resnet
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resnet, "BLOCKS_PER_STAGE", BLOCKS)
         yield
@@ -90,6 +91,8 @@ def images_and_labels():
 
 @pytest.fixture(autouse=True)
 def _same_weights_in_every_test():
+    import keras
+
     keras.utils.set_random_seed(0)
 
 
@@ -100,6 +103,7 @@ def computable():
     oneDNN has no bfloat16 where it is held to AVX2 (`ONEDNN_MAX_CPU_ISA=AVX2`): a
     convolution is then an error, and a matrix product ends the process.
     """
+    import tensorflow as tf
 
     def convolves_in_bfloat16():
         images, kernel = (tf.ones(shape, "bfloat16") for shape in ([4] * 4, [3] * 4))

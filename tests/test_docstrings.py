@@ -37,6 +37,7 @@ def functions_and_classes(package):
     return {n: thing for n, thing in public_names(package) if callable(thing)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [*MODULES, "supcon_tf.training"])
 def test_examples_run(package):
     run(package, importlib.import_module(package))
