@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.measure import REPOSITORY, Row, alternating, speed_row, table
 from supcon_tf.runtime.environment import prepare_environment
 
-BATCH, PHOTOS, DISTINCT, CLASSES, SIZE, TURNS = 64, 1024, 256, 8, 224, 5
+BATCH, PHOTOS, DISTINCT, CLASSES, SIZE, TURNS = 64, 1024, 256, 8, 224, 15
 PARTS = {"train": PHOTOS, "test": CLASSES}
 FILES, FILE_CLASSES = (1_000, 10_000, 100_000), 100
 START_SECONDS = 10.0

@@ -183,7 +183,7 @@ def _resample(pixels: Any, parts: list[Part], out: np.ndarray) -> None:
     for place, (top, left, bottom, right, mirrored) in enumerate(parts):
         part = pixels
         if (top, left, bottom, right) != (0, 0, *pixels.shape[:2]):
-            part = np.asarray(pixels)[top:bottom, left:right]
+            part = np.asarray(memoryview(pixels))[top:bottom, left:right]
         down, across = (bottom - top) // height, (right - left) // width
         if down > 1 or across > 1:
             image = Image.fromarray(np.ascontiguousarray(part))
@@ -193,11 +193,12 @@ def _resample(pixels: Any, parts: list[Part], out: np.ndarray) -> None:
             if mirrored:
                 part = tf.raw_ops.ReverseV2(tensor=part, axis=_constant(1))
             resized = tf.raw_ops.ResizeBilinear(
-                images=tf.expand_dims(part, 0),
+                images=tf.raw_ops.ExpandDims(input=part, axis=_constant(0)),
                 size=_constant(height, width),
                 half_pixel_centers=True,
             )
-        np.divide(resized.numpy()[0], 255, out[place])
+        # `numpy` would copy it, while all other threads wait.
+        np.divide(np.asarray(memoryview(resized))[0], 255, out[place])
 
 
 @functools.lru_cache(maxsize=16)
