@@ -48,6 +48,21 @@ def test_a_recipe_is_a_valid_config_and_tells_its_command(file, monkeypatch):
     assert any(f"python train.py --flagfile=flags/{file.name}" in s for s in header)
 
 
+def test_recipes_with_an_adversary_differ_by_what_they_say(monkeypatch):
+    def difference(*names):
+        return differences(*(recipe(name, monkeypatch)[0] for name in names))
+
+    assert difference("cifar100_robust", "cifar100_at") == {
+        "pretrain_supcon_weight",
+        "finetune_margin_weight",
+    }
+    assert difference("digits_robust", "digits") == {
+        "pretrain_adversary",
+        "finetune_adversary",
+        "adversary_epsilon",
+    }
+
+
 def test_recipes_that_are_compared_differ_in_loss_weights_only(monkeypatch):
     names = ("cifar100_ce", "cifar100_scl", "cifar100")
     configs = [recipe(name, monkeypatch)[0] for name in names]

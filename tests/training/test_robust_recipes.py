@@ -1,4 +1,4 @@
-"""What the recipes with an adversary promise, with the network that they train."""
+"""What the recipe with an adversary promises, with the network that it trains."""
 
 from pathlib import Path
 
@@ -7,13 +7,15 @@ import pytest
 import tensorflow as tf
 
 from supcon_tf.attacks import PGD, Target
-from supcon_tf.commands.flags import config_from, define_config, new_flags, parse
 from supcon_tf.config import Config
 from supcon_tf.data import load
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import load_model
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.training.run import train
+from train import parse_flags
+
+FLAGS = Path(__file__).parents[2] / "flags"
 
 
 @pytest.mark.slow
@@ -21,9 +23,10 @@ def test_the_robust_recipe_withstands_what_the_plain_one_does_not(tmp_path):
     """After half of the epochs."""
     accuracies = {}
     for name in ("digits", "digits_robust"):
+        recipe, _ = parse_flags(["train.py", f"--flagfile={FLAGS / name}.flags"])
         config = Config.from_flag_values(
             {
-                **recipe(name),
+                **recipe.flag_values(),
                 "pretrain_epochs": 5,
                 "finetune_epochs": 1,
                 "projector_images": 0,
@@ -38,28 +41,3 @@ def test_the_robust_recipe_withstands_what_the_plain_one_does_not(tmp_path):
         attack = PGD(epsilon=16 / 255, steps=20)
         accuracies[name] = attack.survivors(target, images, labels).mean()
     assert accuracies["digits_robust"] > accuracies["digits"] + 0.25
-
-
-def recipe(name):
-    """The flags of a shipped recipe."""
-    values = new_flags()
-    define_config(values)
-    file = Path(__file__).parents[2] / "flags" / f"{name}.flags"
-    parse(values, ["train.py", f"--flagfile={file}"], "usage")
-    return config_from(values).flag_values()
-
-
-def test_recipes_differ_by_what_they_say():
-    def difference(one, other):
-        one, other = recipe(one), recipe(other)
-        return {name for name in one if one[name] != other[name]}
-
-    assert difference("cifar100_robust", "cifar100_at") == {
-        "pretrain_supcon_weight",
-        "finetune_margin_weight",
-    }
-    assert difference("digits_robust", "digits") == {
-        "pretrain_adversary",
-        "finetune_adversary",
-        "adversary_epsilon",
-    }

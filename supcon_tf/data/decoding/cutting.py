@@ -163,7 +163,7 @@ def _decoded_window(
     except tf.errors.OpError:
         return None
     if header.turn > 1:
-        pixels = _turned(pixels.numpy(), header.turn)
+        pixels = _turned(np.asarray(memoryview(pixels)), header.turn)
     return pixels, parts
 
 
