@@ -31,6 +31,7 @@ BENCHMARKS = {
     "autoattack": "autoattack_speed",
     "input": "input_speed",
     "streaming": "stream_speed",
+    "run_start": "run_start_speed",
     "startup": "startup_speed",
     "replicas": "replica_speed",
     "export": "export_speed",

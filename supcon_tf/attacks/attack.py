@@ -76,8 +76,7 @@ class Attack(ABC):
         """Attacks all images.
 
         Args:
-            target: the model.
-            inputs: of a call, checked.
+            target, inputs: of a call, checked.
             batch_size: images under attack at a time.
             early_stop: whether an image is done with as soon as it fools the model.
             known_right: whether the model is known to get all images right.

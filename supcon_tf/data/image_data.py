@@ -7,8 +7,9 @@ from PIL import Image
 
 from supcon_tf.data.bad_images import listed
 from supcon_tf.data.encoded_images import EncodedImages
-from supcon_tf.data.fingerprint import DIGESTED_WHOLE, Fingerprint
+from supcon_tf.data.fingerprint import Fingerprint
 from supcon_tf.data.repeated import Repeated, repeated
+from supcon_tf.data.split_fingerprint import DIGESTED_WHOLE
 
 _BYTES_AT_ONCE = 16 * 2**20
 _SAMPLE = 4096

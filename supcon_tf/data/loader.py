@@ -6,15 +6,12 @@ from supcon_tf.config import DataConfig
 from supcon_tf.data.bad_images import listed, refuse_bad_images
 from supcon_tf.data.division import Chosen, choose
 from supcon_tf.data.encoded_images import EncodedImages
-from supcon_tf.data.fingerprint import (
-    Fingerprint,
-    ListedExamples,
-    SplitFingerprint,
-    digest_of_pixels,
-)
+from supcon_tf.data.examples import ListedExamples
+from supcon_tf.data.fingerprint import Fingerprint
 from supcon_tf.data.image_data import ImageData, Split, statistics_sample
 from supcon_tf.data.reading import read
 from supcon_tf.data.sources.source import Source, SourceSplit
+from supcon_tf.data.split_fingerprint import SplitFingerprint, digest_of_pixels
 from supcon_tf.errors import UserError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from supcon_tf.data.fingerprint import SplitFingerprint
+from supcon_tf.data.split_fingerprint import SplitFingerprint
 from supcon_tf.errors import UserError
 
 

@@ -1,7 +1,7 @@
 """One stage of training, from its config to its finished model."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from supcon_tf.config import Config
@@ -20,12 +20,12 @@ from supcon_tf.training.health import (
     warn_of_collapse,
     warn_of_divergence,
 )
+from supcon_tf.training.held_out import HeldOutImages
 from supcon_tf.training.preparation import prepare
 from supcon_tf.training.progress import Progress
 from supcon_tf.training.schedules import schedule_for
-from supcon_tf.training.selection import robust_accuracy
-from supcon_tf.training.state import TrainingState, run_identity
-from supcon_tf.training.steps import training_step, validation
+from supcon_tf.training.state import TrainingState, stage_identity
+from supcon_tf.training.steps import training_step
 from supcon_tf.visualization.tensorboard.projector import SnapshotWriter
 
 
@@ -80,7 +80,7 @@ class StageTrainer:
             prepared.variables,
             Checkpoints(
                 folder.stage(name),
-                self._identity(),
+                stage_identity(config, data, name, self.batches),
                 self.settings.epochs,
                 self.steps,
             ),
@@ -88,15 +88,7 @@ class StageTrainer:
         )
         self.step = training_step(model, workers, self.average)
         held_out = data.validation if workers.is_chief else None
-        self.validate = validation(model, held_out, config.batch_size)
-        self.judge: Callable[[Callable[[], None]], float] | None = None
-        if self.best is not None and held_out is not None:
-            self.judge = robust_accuracy(
-                model,
-                held_out,
-                config.adversary.adversary_epsilon / 255,
-                config.data.split_seed,
-            )
+        self.held_out = HeldOutImages(model, held_out, config, self.best)
         self.position = self.state.restore()
         # The folder is the chief's: the others report nothing.
         self.reporters = [self._progress()] if workers.is_chief else []
@@ -115,8 +107,7 @@ class StageTrainer:
         while self.position.epoch < self.settings.epochs and not self._collapsed():
             self._run_epoch()
         self._take_result()
-        if self.projector is not None:
-            self._snapshot(self.name)
+        self._snapshot(self.name)
         for remark in self.data.remarks[len(self.data.notes) :]:
             print(f"note: {remark}")
         if self.workers.is_chief:
@@ -125,7 +116,8 @@ class StageTrainer:
     def _run_epoch(self) -> None:
         metrics = self._train_epoch()
         try:
-            with self._result_in_place():
+            # The model as the stage would end with now.
+            with self.average.in_place() if self.average else nullcontext():
                 metrics |= self._judge_epoch()
         except _Stopping:
             self._leave()
@@ -150,7 +142,6 @@ class StageTrainer:
         """The steps that are left of this epoch; its metrics."""
         metrics: dict[str, float] = {}
         rows = self.workers.rows(self.config.batch_size)
-        alone = self.workers.count == 1
         for reporter in self.reporters:
             reporter.begin_epoch(self.position.step)
         for batch in self._batches(rows):
@@ -166,7 +157,7 @@ class StageTrainer:
             for reporter in self.reporters:
                 reporter.step(self.position.step, metrics)
             # Alone, a run need not wait for a step in which all hear of it.
-            if stopping or (alone and self.stop.requested):
+            if stopping or (self.workers.count == 1 and self.stop.requested):
                 self._leave()
             if self._wants_checkpoint():
                 self.state.save(self.position)
@@ -194,15 +185,11 @@ class StageTrainer:
             if self.workers.count == 1 and self.stop.requested:
                 raise _Stopping
 
-        found = self.validate(stop_between_batches)
         epoch = self.position.epoch + 1
-        if self.best is not None and self.judge is not None:
-            accuracy = self.judge(stop_between_batches)
-            found["robust_accuracy"] = accuracy
-            self.best.record(epoch, accuracy)
+        found = self.held_out.judge(epoch, stop_between_batches)
         self.position = Position(epoch)
         # Before the checkpoint, so that a resume doesn't leave the snapshot out.
-        if self.projector is not None and self._wants_snapshot():
+        if self._wants_snapshot():
             digits = len(str(self.settings.epochs))
             self._snapshot(f"{self.name}-epoch{epoch:0{digits}d}")
         return found
@@ -223,10 +210,6 @@ class StageTrainer:
             self.workers.share(self.model.variables)
         elif self.average is not None:
             self.average.adopt()
-
-    def _result_in_place(self) -> contextlib.AbstractContextManager:
-        """Within it the model is what the stage would end with now."""
-        return self.average.in_place() if self.average else contextlib.nullcontext()
 
     def _leave(self) -> None:
         self.state.save(self.position)
@@ -250,15 +233,6 @@ class StageTrainer:
         )
         progress.go_on(self.position.epoch)
         return progress
-
-    def _identity(self) -> dict[str, Any]:
-        """That of the run, and of the pixels of this stage."""
-        identity = run_identity(self.config, self.data)
-        if self.batches.crops:
-            stored = self.batches.cuts_stored_images
-            name = f"what --{self.name}_augmentation crops (by --cache_gib)"
-            identity[name] = "stored images" if stored else "images of --image_size"
-        return identity
 
     def _wants_snapshot(self) -> bool:
         every, epoch = self.config.projector.projector_every, self.position.epoch

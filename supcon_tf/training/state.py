@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from supcon_tf.config import Config
 from supcon_tf.data import ImageData
+from supcon_tf.data.batches import Batches
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.errors import RunError
 from supcon_tf.training.checkpoint import ArraySpec, Checkpoints, Position
@@ -121,6 +122,18 @@ def run_identity(config: Config, data: ImageData) -> dict[str, Any]:
     """What must stay the same from one start of a run to the next, by its name."""
     flags = {f"--{name}": value for name, value in config.weight_fields().items()}
     return {**flags, "the digest of the images": data.fingerprint.digest}
+
+
+def stage_identity(
+    config: Config, data: ImageData, name: str, batches: Batches
+) -> dict[str, Any]:
+    """That of the run, and of the pixels that a stage is trained on."""
+    identity = run_identity(config, data)
+    if batches.crops:
+        stored = batches.cuts_stored_images
+        what = f"what --{name}_augmentation crops (by --cache_gib)"
+        identity[what] = "stored images" if stored else "images of --image_size"
+    return identity
 
 
 def divided(array: np.ndarray, shape: tuple[int, ...], replicas: int) -> np.ndarray:

@@ -1,14 +1,10 @@
-"""A training step and a validation pass, compiled for the strategy at hand."""
+"""A training step, compiled for the strategy at hand."""
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from supcon_tf.data import Split
-from supcon_tf.data.batches import evaluation_batches
-from supcon_tf.data.pipeline import batches_of
 from supcon_tf.distribution.replicas import sum_over_replicas
 from supcon_tf.distribution.workers import Workers
 from supcon_tf.models import ContrastiveClassifier
@@ -56,37 +52,5 @@ def training_step(
         flags = for_replicas([tf.constant(float(stop))] * local)
         metrics, stops = step(parts, flags)
         return {name: float(value) for name, value in metrics.items()}, bool(stops)
-
-    return run
-
-
-def validation(
-    model: ContrastiveClassifier, split: Split | None, batch_size: int
-) -> Callable[[Callable[[], None]], dict[str, float]]:
-    """A function that returns accuracy and cross-entropy on held-out images.
-
-    It calls what it is given after every batch.
-    """
-    if split is None:
-        return lambda _: {}
-
-    @tf.function(reduce_retracing=True)
-    def outcomes(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.argmax(logits, axis=1) == labels, losses
-
-    def run(after_batch: Callable[[], None]) -> dict[str, float]:
-        parts = []
-        for batch in batches_of(evaluation_batches(split, batch_size), split):
-            parts.append(outcomes(*batch))
-            after_batch()
-        correct, losses = (
-            np.concatenate(column) for column in zip(*parts, strict=True)
-        )
-        return {
-            "val_accuracy": float(correct.mean()),
-            "val_cross_entropy": float(losses.mean()),
-        }
 
     return run

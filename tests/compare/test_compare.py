@@ -15,7 +15,8 @@ from records import model_result
 from supcon_tf.commands.flags import run_command
 from supcon_tf.compare.__main__ import main
 from supcon_tf.config import Config
-from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
+from supcon_tf.data.fingerprint import Fingerprint
+from supcon_tf.data.split_fingerprint import SplitFingerprint
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.visualization.curves import Curves, _curves_figure
 

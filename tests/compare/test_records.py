@@ -8,7 +8,8 @@ import pytest
 from supcon_tf.compare.__main__ import main
 from supcon_tf.compare.records import KEPT
 from supcon_tf.config import Config
-from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
+from supcon_tf.data.fingerprint import Fingerprint
+from supcon_tf.data.split_fingerprint import SplitFingerprint
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.runs.run_folder import RunFolder
 from tests.sweep.stand_in import evaluation

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from supcon_tf.data.examples import ListedExamples
-from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
+from supcon_tf.data.fingerprint import Fingerprint
 from supcon_tf.data.sources.file_names import FileNames
+from supcon_tf.data.split_fingerprint import SplitFingerprint
 
 
 @pytest.fixture

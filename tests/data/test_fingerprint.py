@@ -6,7 +6,8 @@ import pytest
 
 from supcon_tf.config import DataConfig
 from supcon_tf.data import fingerprint, load
-from supcon_tf.data.fingerprint import Fingerprint, digest_of_pixels
+from supcon_tf.data.fingerprint import Fingerprint
+from supcon_tf.data.split_fingerprint import digest_of_pixels
 from supcon_tf.errors import UserError
 
 

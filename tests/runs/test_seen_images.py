@@ -5,7 +5,8 @@ import pytest
 
 from supcon_tf.config import Config, EvaluationConfig
 from supcon_tf.data import ImageData, Split
-from supcon_tf.data.fingerprint import Fingerprint, SplitFingerprint
+from supcon_tf.data.fingerprint import Fingerprint
+from supcon_tf.data.split_fingerprint import SplitFingerprint
 from supcon_tf.errors import UserError
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.runs.seen_images import facts, part_in_training, refuse_seen_images
