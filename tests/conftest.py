@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from supcon_tf.config import Config
-from tests.shallow_train import BLOCKS
+from tests.forked_train import ForkedTrain
+from tests.shallow_train import BLOCKS, REPOSITORY
 
 # TensorFlow is imported where it is used: the process that hands out the tests to
 # others needs none.
@@ -63,6 +64,17 @@ def shallow():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resnet, "BLOCKS_PER_STAGE", BLOCKS)
         yield
+
+
+@pytest.fixture(scope="session")
+def start_train(tmp_path_factory):
+    """Starts `train.py` with a network of two blocks in a process of its own."""
+
+    def start(*words, cwd=REPOSITORY, **environment):
+        logs = tmp_path_factory.mktemp("logs")
+        return ForkedTrain(*words, logs=logs, cwd=cwd, **environment)
+
+    return start
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Nothing is lost when a run is killed, wherever that happens."""
 
+import itertools
 import json
-import subprocess
-import sys
-from pathlib import Path
+import random
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from tensorboard.backend.event_processing.event_file_loader import (
 
 from supcon_tf.models import load_model
 
-SCRIPT = Path(__file__).with_name("killed_runs.py")
 FLAGS = (
     "--dataset=digits",
     "--limit_train=200",
@@ -34,20 +33,44 @@ FLAGS = (
     "--deterministic",
 )
 KILLS = 10
+# A run that neither ends nor gets on would otherwise keep the test waiting.
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A folder with a whole run, and the killed ones' report."""
-    folder = tmp_path_factory.mktemp("killed")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), "0", str(KILLS), *FLAGS],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder, json.loads(done.stdout.splitlines()[-1])
+def runs(tmp_path_factory, start_train):
+    """A folder with a whole run, and the names of runs in it that were killed.
+
+    At random points, until there were enough kills.
+    """
+    folder, rng = tmp_path_factory.mktemp("killed"), random.Random(0)
+    # Images in memory, and images that stay encoded, in turns: the bits are the same.
+    caches = itertools.cycle(("--cache_gib=4", "--cache_gib=0"))
+
+    def comes_to_its_end(name, seconds):
+        run = start_train(*FLAGS, next(caches), f"--run_dir={folder / name}")
+        run.process.join(seconds)
+        if run.is_running():
+            run.kill()
+            run.process.join()
+            return False
+        assert run.process.exitcode == 0, "\n".join(run.errors)
+        return True
+
+    begin = time.monotonic()
+    assert comes_to_its_end("whole", PATIENCE)
+    length = time.monotonic() - begin
+    kills, killed = 0, []
+    while kills < KILLS or not killed:
+        name = f"killed-{len(killed)}"
+        # Short enough that a run is killed again and again before its end.
+        seconds = PATIENCE if kills >= KILLS else rng.uniform(0, 0.6 * length)
+        if comes_to_its_end(name, seconds):
+            killed.append(name)
+        else:
+            assert seconds < PATIENCE
+            kills += 1
+    return folder, killed
 
 
 def accuracies(run):
@@ -63,9 +86,8 @@ def accuracies(run):
 
 @pytest.mark.slow
 def test_killed_runs_end_with_the_weights_of_a_whole_one(runs):
-    folder, report = runs
-    assert len(report["kills"]) >= KILLS
-    for name in report["finished"]:
+    folder, killed = runs
+    for name in killed:
         for file in ("model.keras", "pretrain/model.keras"):
             whole = load_model(folder / "whole" / file)
             again = load_model(folder / name / file)
@@ -75,14 +97,14 @@ def test_killed_runs_end_with_the_weights_of_a_whole_one(runs):
 
 @pytest.mark.slow
 def test_killed_runs_end_with_the_accuracies_of_a_whole_one(runs):
-    folder, report = runs
-    for name in report["finished"]:
+    folder, killed = runs
+    for name in killed:
         assert accuracies(folder / name) == accuracies(folder / "whole")
 
 
 @pytest.mark.slow
 def test_killed_runs_have_each_epoch_once(runs):
-    folder, report = runs
+    folder, killed = runs
 
     def epochs(name):
         lines = (folder / name / "metrics.jsonl").read_text().splitlines()
@@ -99,20 +121,20 @@ def test_killed_runs_have_each_epoch_once(runs):
                     found += [(stage, event.step, v.tag) for v in event.summary.value]
         return sorted(found)
 
-    for name in report["finished"]:
+    for name in killed:
         assert epochs(name) == epochs("whole")
         assert scalars(name) == scalars("whole")
 
 
 @pytest.mark.slow
 def test_killed_runs_leave_the_files_of_a_whole_one(runs):
-    folder, report = runs
+    folder, killed = runs
 
     def files(name):
         found = (path.relative_to(folder / name) for path in (folder / name).rglob("*"))
         # TensorBoard has a file for each start.
         return {str(path) for path in found if "events.out" not in path.name}
 
-    for name in report["finished"]:
+    for name in killed:
         extra = files(name) ^ files("whole")
         assert {path for path in extra if "projector/seen" not in path} == set()

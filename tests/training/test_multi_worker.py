@@ -2,12 +2,7 @@
 
 import contextlib
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -16,7 +11,6 @@ import pytest
 
 from supcon_tf.runs.run_folder import RunFolder
 
-REPOSITORY = Path(__file__).parents[2]
 # Ten steps of pretraining, then five of fine-tuning.
 FLAGS = (
     "--dataset=digits",
@@ -52,67 +46,38 @@ def tf_config(index, ports):
     return json.dumps({"cluster": {"worker": workers}, "task": task})
 
 
-class Worker:
-    """A process of `shallow_train.py`, whose output is collected as it comes."""
-
-    def __init__(self, *words, cwd=REPOSITORY, **environment):
-        self.process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "tests/shallow_train.py"), *words],
-            cwd=cwd,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.output, self.errors = [], []
-        self._readers = [
-            threading.Thread(target=lines.extend, args=(stream,), daemon=True)
-            for lines, stream in (
-                (self.output, self.process.stdout),
-                (self.errors, self.process.stderr),
-            )
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def has_said(self, text):
-        return any(text in line for line in list(self.output))
-
-    def end(self, seconds=SECONDS):
-        """Its exit code and the last line of its errors."""
-        code = self.process.wait(seconds)
-        for reader in self._readers:
-            reader.join()
-        return code, self.errors[-1].strip() if self.errors else ""
-
-
-@contextlib.contextmanager
-def pair(folder):
+@pytest.fixture(scope="module")
+def pair(start_train):
     """Two workers of one run; the second is given a folder of its own by mistake."""
-    ports = free_ports(2)
-    folders = (folder, folder.with_name(f"{folder.name}-second"))
-    workers = [
-        Worker(*MULTI, f"--run_dir={path}", TF_CONFIG=tf_config(index, ports))
-        for index, path in enumerate(folders)
-    ]
-    workers[0].port = ports[0]
-    try:
-        yield workers
-    finally:
-        for worker in workers:
-            worker.process.kill()
+
+    @contextlib.contextmanager
+    def started(folder):
+        ports = free_ports(2)
+        folders = (folder, folder.with_name(f"{folder.name}-second"))
+        workers = [
+            start_train(*MULTI, f"--run_dir={path}", TF_CONFIG=tf_config(index, ports))
+            for index, path in enumerate(folders)
+        ]
+        workers[0].port = ports[0]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                worker.kill()
+
+    return started
 
 
 def wait_until(condition, worker):
     give_up = time.monotonic() + SECONDS
     while not condition():
-        assert worker.process.poll() is None, worker.end()
+        assert worker.is_running(), worker.end(SECONDS)
         assert time.monotonic() < give_up
         time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
-def attended(tmp_path_factory):
+def attended(tmp_path_factory, start_train, pair):
     """A whole run of two workers, and how a third process that came to it ended.
 
     It believes to be worker 1, on a machine of its own.
@@ -121,13 +86,13 @@ def attended(tmp_path_factory):
     with pair(folder) as workers:
         chief = workers[0]
         wait_until(lambda: chief.has_said("batch: "), chief)
-        intruder = Worker(
+        intruder = start_train(
             *(*MULTI, f"--run_dir={folder}-intruder", "--worker_timeout=1"),
             TF_CONFIG=tf_config(1, [chief.port, *free_ports(1)]),
         )
-        ends = [worker.end() for worker in workers]
+        ends = [worker.end(SECONDS) for worker in workers]
     assert [code for code, _ in ends] == [0, 0], ends
-    return folder, workers, intruder.end()
+    return folder, workers, intruder.end(SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +116,11 @@ def assert_same_end(folder, other, tolerance, stages=("pretrain", "finetune")):
 
 
 @pytest.mark.slow
-def test_two_processes_end_as_one_with_the_same_global_batch(trained, tmp_path):
-    alone = Worker(*FLAGS, f"--run_dir={tmp_path / 'run'}", "--finetune_epochs=0")
-    assert alone.end()[0] == 0
+def test_two_processes_end_as_one_with_the_same_global_batch(
+    trained, start_train, tmp_path
+):
+    alone = start_train(*FLAGS, f"--run_dir={tmp_path / 'run'}", "--finetune_epochs=0")
+    assert alone.end(SECONDS)[0] == 0
     assert_same_end(trained[0], tmp_path / "run", 1e-8, ["pretrain"])
 
 
@@ -180,7 +147,7 @@ def test_a_process_in_the_place_of_a_worker_at_work_ends_alone(attended):
 
 
 @pytest.mark.slow
-def test_workers_may_become_more_and_fewer(trained, tmp_path):
+def test_workers_may_become_more_and_fewer(trained, start_train, tmp_path):
     """One, two, three and one again end as one alone; others don't see --init_from."""
     with_start, without = tmp_path / "chief", tmp_path / "others"
     with_start.mkdir()
@@ -190,14 +157,14 @@ def test_workers_may_become_more_and_fewer(trained, tmp_path):
         *(*FLAGS, "--init_from=start", "--batch_size=30", "--cache_gib=4"),
         *("--pretrain_epochs=0", "--finetune_epochs=2"),
     ]
-    alone = Worker(*words, f"--run_dir={tmp_path / 'alone'}", cwd=with_start)
-    assert alone.end()[0] == 0
+    alone = start_train(*words, f"--run_dir={tmp_path / 'alone'}", cwd=with_start)
+    assert alone.end(SECONDS)[0] == 0
     folder = tmp_path / "run"
     logs = folder / "tensorboard/finetune"
     for place, count in enumerate((1, 2, 3, 1)):
         ports, begun = free_ports(count), len(list(logs.glob("events*")))
         workers = [
-            Worker(
+            start_train(
                 *(*words, f"--run_dir={folder}"),
                 *(["--strategy=multi_worker"] if count > 1 else []),
                 cwd=without if index else with_start,
@@ -209,8 +176,8 @@ def test_workers_may_become_more_and_fewer(trained, tmp_path):
         if not last:
             # While the first step is built, for seconds.
             wait_until(lambda n=begun: len(list(logs.glob("events*"))) > n, workers[0])
-            workers[-1].process.send_signal(signal.SIGTERM)
-        ends = [worker.end() for worker in workers]
+            workers[-1].stop()
+        ends = [worker.end(SECONDS) for worker in workers]
         assert [code for code, _ in ends] == [0 if last else 143] * count, ends
     assert_same_end(tmp_path / "alone", folder, 1e-8, ["finetune"])
     runs = RunFolder(tmp_path / "alone").metrics(), RunFolder(folder).metrics()
@@ -227,27 +194,27 @@ def assert_lost(worker):
 
 
 @pytest.mark.slow
-def test_stopped_and_killed_workers_go_on_to_the_same_end(trained, tmp_path):
+def test_stopped_and_killed_workers_go_on_to_the_same_end(trained, pair, tmp_path):
     folder = tmp_path / "run"
     with pair(folder) as (chief, second):
         # While the first step is built, for seconds.
         wait_until(lambda: any((folder / "tensorboard").rglob("events*")), chief)
-        second.process.send_signal(signal.SIGTERM)
-        assert chief.end()[0] == 143
-        assert second.end()[0] == 143
+        second.stop()
+        assert chief.end(SECONDS)[0] == 143
+        assert second.end(SECONDS)[0] == 143
     (saved,) = (folder / "pretrain").iterdir()
     assert saved.name in [f"checkpoint-00000-000000{step}.npz" for step in range(1, 5)]
     with pair(folder) as (chief, second):
         wait_until(lambda: (folder / "pretrain/model.keras").exists(), chief)
         assert chief.has_said("pretrain: going on after epoch 0, step ")
-        second.process.kill()
+        second.kill()
         assert_lost(chief)
     logs = folder / "tensorboard/finetune"
     earlier = len(list(logs.glob("events*")))
     with pair(folder) as (chief, second):
         wait_until(lambda: len(list(logs.glob("events*"))) > earlier, chief)
-        chief.process.kill()
+        chief.kill()
         assert_lost(second)
     with pair(folder) as workers:
-        assert [worker.end()[0] for worker in workers] == [0, 0]
+        assert [worker.end(SECONDS)[0] for worker in workers] == [0, 0]
     assert_same_end(trained[0], folder, 0)
