@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 FLAGS = (
-    *("--dataset=digits", "--limit_train=200", "--limit_test=40", "--width=4"),
+    *("--dataset=digits", "--limit_train=200", "--limit_test=40", "--width=16"),
     *("--batch_size=32", "--pretrain_epochs=1", "--pretrain_augmentation=none"),
     *("--finetune_epochs=1", "--finetune_augmentation=none", "--epsilons=8"),
     *("--checks_limit=0", "--projector_images=0", "--deterministic"),
@@ -16,7 +16,7 @@ SECONDS = 600
 @pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(disk_of, start_train):
     disk = disk_of("700k")
-    # A checkpoint of the network takes about 400 KiB.
+    # A checkpoint of the network takes about 180 KiB.
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(550 * 1024))
     full = start_train(*FLAGS, f"--run_dir={disk / 'run'}")
