@@ -52,6 +52,8 @@ class EncodedImages:
     ) -> None:
         self.source, self.indices = source, indices
         self.left_out: dict[int, str] = {}
+        # JPEGs that only another decoder can decode, or none.
+        self._damaged: set[int] = set()
         self.failure: UserError | None = None
         self._all = indices
         self._image_shape = image_shape
@@ -100,6 +102,7 @@ class EncodedImages:
         part._all, part._skip = self._all, self._skip
         part._keep_proportions = self._keep_proportions
         part.left_out, part._origin = self.left_out, self._origin
+        part._damaged = self._damaged
         return part
 
     def cut(self, rows: np.ndarray, crops: np.ndarray) -> np.ndarray:
@@ -112,25 +115,41 @@ class EncodedImages:
         Returns:
             (R, V, H, W, 3) float32 in [0, 1].
         """
-        from supcon_tf.data.decoding.cutting import cut
+        from supcon_tf.data.decoding.cutting import Window, cut, window
 
-        stored = self.source.stored
+        stored, indices = self.source.stored, self.indices[rows]
         assert stored is not None
-        found = _aligned((*crops.shape[:2], *self._image_shape))
+        size, keep_proportions = self._image_shape[:2], self._keep_proportions
 
-        def cut_one(place: int) -> None:
-            def parts(index: int) -> None:
-                cut(
-                    stored.content(index),
-                    lambda content: stored.decode(index, content),
-                    crops[place],
-                    self._keep_proportions,
-                    found[place],
-                )
+        def parts(decode_later: bool) -> np.ndarray | None:
+            windows: dict[int, Window] = {}
 
-            self.try_to(parts, int(self.indices[rows[place]]))
+            def look(place: int) -> None:
+                def read(index: int) -> Window:
+                    def decode(content: bytes) -> np.ndarray:
+                        if not decode_later:
+                            self._damaged.add(index)
+                        return stored.decode(index, content)
 
-        all_places(cut_one, len(rows))
+                    return window(
+                        stored.content(index),
+                        decode,
+                        crops[place],
+                        size,
+                        keep_proportions,
+                        decode_later=decode_later and index not in self._damaged,
+                    )
+
+                windows[place] = self.try_to(read, int(indices[place]))
+
+            all_places(look, len(rows))
+            return cut([windows[place] for place in range(len(rows))], size)
+
+        found = parts(decode_later=True)
+        if found is None:
+            # A JPEG among them is damaged. Of pixels there is nothing left to decode.
+            found = parts(decode_later=False)
+        assert found is not None
         return found
 
     @cached_property
@@ -204,10 +223,3 @@ class EncodedImages:
         """The error, kept for whoever hears of it through TensorFlow only."""
         self.failure = UserError(message)
         return self.failure
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Room for float32 where TensorFlow takes it as it is, rather than copy it."""
-    room = np.empty(int(np.prod(shape)) + 16, np.float32)
-    first = -room.ctypes.data % 64 // room.itemsize
-    return room[first : first + room.size - 16].reshape(shape)

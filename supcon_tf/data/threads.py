@@ -46,12 +46,13 @@ def all_places(work: Callable[[int], Any], count: int) -> None:
 
     pool = _threads()
     with no_warnings():
-        wait([pool.submit(take_turns) for _ in range(min(count, _thread_count()))])
+        wait([pool.submit(take_turns) for _ in range(min(count, thread_count()))])
     if errors:
         raise errors[min(errors)]
 
 
-def _thread_count() -> int:
+def thread_count() -> int:
+    """How many of them there are."""
     # One for each processor. Each more, which would read while these decode, was
     # measured to take a twentieth more processor time: all wait for Python's lock.
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
@@ -60,7 +61,7 @@ def _thread_count() -> int:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_thread_count(), "decode")
+    return ThreadPoolExecutor(thread_count(), "decode")
 
 
 # Threads don't outlive a fork.

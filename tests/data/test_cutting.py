@@ -12,8 +12,9 @@ from supcon_tf.config import DataConfig
 from supcon_tf.data import load
 from supcon_tf.data.batches import Batches
 from supcon_tf.data.decoding import cutting
-from supcon_tf.data.decoding.cutting import cut, pixel_parts
+from supcon_tf.data.decoding.cutting import cut, window
 from supcon_tf.data.decoding.image_files import decoded
+from supcon_tf.data.decoding.parts import pixel_parts
 from supcon_tf.data.pipeline import batches_of
 from supcon_tf.errors import UserError
 
@@ -43,10 +44,14 @@ def whole_pixels(content):
 
 
 def parts_of(content, crops, size, keep_proportions, decode=None):
-    found = np.full((len(crops), *size, 3), np.nan, np.float32)
-    cut(content, decode, crops, keep_proportions, found)
-    assert np.isfinite(found).all()
-    return found * 255
+    given = (content, decode, crops, size, keep_proportions)
+    (now,) = cut([window(*given, decode_later=False)], size)
+    assert np.isfinite(now).all()
+    later = cut([window(*given)], size)
+    # None if the JPEG is damaged.
+    if later is not None:
+        np.testing.assert_array_equal(later[0], now)
+    return now * 255
 
 
 def by_whole(pixels, crops, size, keep_proportions):
@@ -98,15 +103,14 @@ def test_a_turned_photo_gives_the_parts_of_the_upright_one(photo):
 def test_large_photos_are_made_smaller_while_they_are_decoded(photo, monkeypatch):
     asked = []
 
-    def decode(content, window, channels, ratio, real=tf.io.decode_and_crop_jpeg, **o):
-        asked.append((ratio, window.numpy().tolist()))
-        return real(content, window, channels, ratio, **o)
+    def decode(content, box, channels, ratio, real=tf.io.decode_and_crop_jpeg, **o):
+        asked.append((ratio, box.numpy().tolist()))
+        return real(content, box, channels, ratio, **o)
 
-    monkeypatch.setattr(cutting.tf.io, "decode_and_crop_jpeg", decode)
     content = image_table.encoded(photo, "JPEG", quality=95)
     pixels = whole_pixels(content)
     whole, quarter = [1, 1, 0, 0, 0], [0.25, 1, 0, 0, 0]
-    for crops, size, ratio, window in (
+    for crops, side, ratio, box in (
         ([whole], 50, 8, [0, 0, 60, 80]),
         ([whole], 61, 4, [0, 0, 120, 160]),
         ([whole], 400, 1, [0, 0, 480, 640]),
@@ -114,11 +118,15 @@ def test_large_photos_are_made_smaller_while_they_are_decoded(photo, monkeypatch
         ([whole, quarter], 100, 2, [0, 0, 240, 320]),
     ):
         crops = np.array(crops, np.float32)
-        found = parts_of(content, crops, (size, size), False)
-        assert asked.pop() == (ratio, window)
+        size = (side, side)
+        with monkeypatch.context() as patch:
+            patch.setattr(cutting.tf.io, "decode_and_crop_jpeg", decode)
+            seen = window(content, None, crops, size, False, decode_later=False)
+        found = cut([seen], size)[0] * 255
+        assert asked.pop() == (ratio, box)
         for part, crop in zip(found, crops, strict=True):
             rows, columns = (int(side * crop[0] ** 0.5) for side in pixels.shape[:2])
-            expected = Image.fromarray(pixels[:rows, :columns]).resize((size, size))
+            expected = Image.fromarray(pixels[:rows, :columns]).resize(size)
             assert abs(part - np.asarray(expected)).mean() < 3
     assert asked == []
 

@@ -130,8 +130,8 @@ def tested_folder(image_folder, save_image):
 def test_a_bad_image_is_named_in_one_line_when_it_is_met(tested_folder, monkeypatch):
     (file,) = broken(tested_folder, "dog", 1)
     # So that the fingerprint does not meet it.
-    monkeypatch.setattr("supcon_tf.data.fingerprint.DIGESTED_WHOLE", 0)
-    monkeypatch.setattr("supcon_tf.data.fingerprint._DIGESTED_SAMPLE", 0)
+    monkeypatch.setattr("supcon_tf.data.split_fingerprint.DIGESTED_WHOLE", 0)
+    monkeypatch.setattr("supcon_tf.data.split_fingerprint._DIGESTED_SAMPLE", 0)
     data = streamed(tested_folder, validation_share=0.0)
     batches = Batches(data.train, batch_size=10)
     with pytest.raises(UserError) as error:

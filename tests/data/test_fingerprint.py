@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from supcon_tf.config import DataConfig
-from supcon_tf.data import fingerprint, load
+from supcon_tf.data import load, split_fingerprint
 from supcon_tf.data.fingerprint import Fingerprint
-from supcon_tf.data.split_fingerprint import digest_of_pixels
+from supcon_tf.data.split_fingerprint import SplitFingerprint, digest_of_pixels
 from supcon_tf.errors import UserError
 
 
@@ -73,7 +73,7 @@ def test_labels_and_file_sizes_are_compared_too():
     def of(dataset="x", classes=("a", "b"), owner="a", size=5, pixels="p"):
         examples = {"a": {}, "b": {}}
         examples[owner] = {"train/1.png": size}
-        split = fingerprint.SplitFingerprint(examples, pixels, 1)
+        split = SplitFingerprint(examples, pixels, 1)
         return Fingerprint(dataset, classes, {"train": split, "test": split})
 
     for other, expected in (
@@ -110,8 +110,8 @@ def test_pixels_of_large_splits_are_sampled_and_that_is_kept(monkeypatch):
     changed[17, 0, 0, 0] ^= 1
     assert digest_of_pixels(changed)[0] != whole
     assert digest_of_pixels(images.reshape(40, 2, 8, 3))[0] != whole
-    monkeypatch.setattr(fingerprint, "DIGESTED_WHOLE", 39 * 48)
-    monkeypatch.setattr(fingerprint, "_DIGESTED_SAMPLE", 10 * 48)
+    monkeypatch.setattr(split_fingerprint, "DIGESTED_WHOLE", 39 * 48)
+    monkeypatch.setattr(split_fingerprint, "_DIGESTED_SAMPLE", 10 * 48)
     sampled, count = digest_of_pixels(images)
     assert count == 10
     for index, seen in ((0, True), (1, False), (39, True)):
@@ -122,7 +122,7 @@ def test_pixels_of_large_splits_are_sampled_and_that_is_kept(monkeypatch):
 
 def test_images_shared_by_two_splits_are_those_of_one_name_label_and_size():
     def of(**examples):
-        split = fingerprint.SplitFingerprint(examples, "", 0)
+        split = SplitFingerprint(examples, "", 0)
         return Fingerprint("folder", ("a", "b"), {"train": split, "test": split})
 
     mine = of(a={"x.png": 1, "y.png": 2}, b={"z.png": 3})

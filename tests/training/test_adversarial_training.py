@@ -11,7 +11,7 @@ from supcon_tf.errors import UserError
 from supcon_tf.models import load_model
 from supcon_tf.runs.history import history_lines, history_of
 from supcon_tf.runs.run_folder import RunFolder
-from supcon_tf.training import stage as stage_module
+from supcon_tf.training import held_out
 from supcon_tf.training.run import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
@@ -45,7 +45,7 @@ def with_accuracies(monkeypatch):
     def set_to(accuracies):
         left = iter(accuracies)
         monkeypatch.setattr(
-            stage_module,
+            held_out,
             "robust_accuracy",
             lambda *_: lambda after_batch: next(left),
         )

@@ -21,6 +21,7 @@ from supcon_tf.models import load_model
 from supcon_tf.runs.history import history_of
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.runtime.stop_signal import StopSignal
+from supcon_tf.training import held_out
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.checkpoint import Position
 from supcon_tf.training.health import refuse_nonfinite, warn_of_divergence
@@ -139,7 +140,7 @@ def test_sigterm_during_validation_does_not_wait_for_its_end(
     finished, tmp_path, monkeypatch
 ):
     folder, config = finished
-    original = stage_module.validation
+    original = held_out.validation
 
     def interrupted(*arguments):
         validate = original(*arguments)
@@ -151,7 +152,7 @@ def test_sigterm_during_validation_does_not_wait_for_its_end(
 
         return run
 
-    monkeypatch.setattr(stage_module, "validation", interrupted)
+    monkeypatch.setattr(held_out, "validation", interrupted)
     with pytest.raises(SystemExit) as stopped:
         run(config, tmp_path)
     assert stopped.value.code == 143
