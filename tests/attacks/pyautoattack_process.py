@@ -309,6 +309,8 @@ def ensemble(norm, target, reference, images, labels):
 
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
+    # Threads that wait for each other would take most of the time of such small arrays.
+    torch.set_num_threads(1)
     # The reference turns images into float32 by this method.
     torch.Tensor.float = torch.Tensor.double
     main()
