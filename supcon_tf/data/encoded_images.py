@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -12,6 +12,9 @@ from supcon_tf.data.decoding.image_files import BadImage
 from supcon_tf.data.sources.source import SourceSplit, progress_options
 from supcon_tf.data.threads import all_places
 from supcon_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from supcon_tf.data.decoding.cutting import Window
 
 Result = TypeVar("Result")
 
@@ -115,42 +118,45 @@ class EncodedImages:
         Returns:
             (R, V, H, W, 3) float32 in [0, 1].
         """
-        from supcon_tf.data.decoding.cutting import Window, cut, window
+        from supcon_tf.data.decoding.cutting import cut
 
-        stored, indices = self.source.stored, self.indices[rows]
-        assert stored is not None
-        size, keep_proportions = self._image_shape[:2], self._keep_proportions
-
-        def parts(decode_later: bool) -> np.ndarray | None:
-            windows: dict[int, Window] = {}
-
-            def look(place: int) -> None:
-                def read(index: int) -> Window:
-                    def decode(content: bytes) -> np.ndarray:
-                        if not decode_later:
-                            self._damaged.add(index)
-                        return stored.decode(index, content)
-
-                    return window(
-                        stored.content(index),
-                        decode,
-                        crops[place],
-                        size,
-                        keep_proportions,
-                        decode_later=decode_later and index not in self._damaged,
-                    )
-
-                windows[place] = self.try_to(read, int(indices[place]))
-
-            all_places(look, len(rows))
-            return cut([windows[place] for place in range(len(rows))], size)
-
-        found = parts(decode_later=True)
+        indices, size = self.indices[rows], self._image_shape[:2]
+        found = cut(self._windows(indices, crops, decode_later=True), size)
         if found is None:
             # A JPEG among them is damaged. Of pixels there is nothing left to decode.
-            found = parts(decode_later=False)
+            found = cut(self._windows(indices, crops, decode_later=False), size)
         assert found is not None
         return found
+
+    def _windows(
+        self, indices: np.ndarray, crops: np.ndarray, decode_later: bool
+    ) -> "list[Window]":
+        from supcon_tf.data.decoding.cutting import window
+
+        stored = self.source.stored
+        assert stored is not None
+        found: dict[int, Window] = {}
+
+        def look(place: int) -> None:
+            def read(index: int) -> "Window":
+                def decode(content: bytes) -> np.ndarray:
+                    if not decode_later:
+                        self._damaged.add(index)
+                    return stored.decode(index, content)
+
+                return window(
+                    stored.content(index),
+                    decode,
+                    crops[place],
+                    self._image_shape[:2],
+                    self._keep_proportions,
+                    decode_later=decode_later and index not in self._damaged,
+                )
+
+            found[place] = self.try_to(read, int(indices[place]))
+
+        all_places(look, len(indices))
+        return [found[place] for place in range(len(indices))]
 
     @cached_property
     def stored_sizes(self) -> np.ndarray:

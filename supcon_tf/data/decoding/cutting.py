@@ -92,7 +92,7 @@ def cut(windows: Sequence[Window], size: tuple[int, ...]) -> np.ndarray | None:
                 tf.constant([window.parts for window in windows], tf.int32),
                 tf.constant(255.0),
             )
-        except tf.errors.OpError:
+        except tf.errors.InvalidArgumentError:
             return None
     # `numpy` would copy it, while all other threads wait.
     return np.asarray(memoryview(found))
