@@ -15,6 +15,7 @@ from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
 from supcon_tf.data.order import by_class, shuffled
 from supcon_tf.data.pipeline import ahead, at_once, gatherer, to_float, unsharded
+from supcon_tf.data.untuned import untuned
 from supcon_tf.errors import UserError
 
 _ORDER, _PIXELS = 0, 1
@@ -114,7 +115,7 @@ class Batches:
             num_parallel_calls=at_once(self._split),
             deterministic=True,
         )
-        return unsharded(dataset.prefetch(ahead(self._split)))
+        return untuned(unsharded(dataset.prefetch(ahead(self._split))))
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = self._generator(epoch, _ORDER)
@@ -234,4 +235,4 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         num_parallel_calls=at_once(split),
         deterministic=True,
     )
-    return unsharded(dataset.prefetch(ahead(split)))
+    return untuned(unsharded(dataset.prefetch(ahead(split))))

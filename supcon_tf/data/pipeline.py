@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
+from supcon_tf.data.threads import thread_count
 
 # A tensor is a second copy of the images; above this size they are gathered by numpy.
 _LARGEST_TENSOR = 2**30
@@ -31,14 +32,14 @@ def batches_of(dataset: tf.data.Dataset, split: Split) -> Iterator[Any]:
 
 def at_once(split: Split) -> int:
     """How many batches are made at a time."""
-    # Threads decode the images of a batch side by side. TensorFlow, which does not know
-    # that, would begin as many batches as there are processors, each of some 100 MB.
-    return 3 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
+    # The images of a batch are decoded side by side: more batches, each of some 100 MB,
+    # would gain nothing.
+    return 3 if isinstance(split.images, EncodedImages) else min(thread_count(), 8)
 
 
 def ahead(split: Split) -> int:
     """How many batches may lie ready."""
-    return 2 if isinstance(split.images, EncodedImages) else tf.data.AUTOTUNE
+    return 2 if isinstance(split.images, EncodedImages) else 4
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:

@@ -201,3 +201,11 @@ def test_evaluation_batches_are_all_images_in_order(split, mapped, kind):
     assert images.max() <= 1
     labels = np.concatenate([labels for _, labels in batches])
     np.testing.assert_array_equal(labels, split.labels)
+
+
+def test_nothing_is_tuned_so_that_no_epoch_waits_at_its_end(split):
+    for dataset in (
+        Batches(split, batch_size=8).epoch(0),
+        evaluation_batches(split, 8),
+    ):
+        assert not dataset.options().autotune.enabled

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from supcon_tf.data.sources.source import progress_options
+from supcon_tf.data.untuned import untuned
 from supcon_tf.runs.files import replacing
 
 _AT_ONCE, _READ_AT_ONCE = 4096, 64
@@ -117,7 +118,7 @@ def _made(builder: Any, split: str) -> Index:
     found = [np.zeros((3, 0), np.int64)]
     count = builder.info.splits[split].num_examples
     with tqdm(**progress_options(count, f"{builder.name} {split} index")) as bar:
-        for batch in batches.as_numpy_iterator():
+        for batch in untuned(batches).as_numpy_iterator():
             found.append(np.stack(batch))
             bar.update(len(batch[0]))
     labels, lengths, shards = np.concatenate(found, axis=1)

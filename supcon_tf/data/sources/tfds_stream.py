@@ -13,6 +13,7 @@ from supcon_tf.data.decoding.encoded import decode
 from supcon_tf.data.sources.quiet import only_errors
 from supcon_tf.data.sources.source import BadImages, Reader, progress_options
 from supcon_tf.data.sources.tfds_pixels import Fit, first_line
+from supcon_tf.data.untuned import untuned
 from supcon_tf.errors import UserError
 
 _IMAGES_AT_ONCE = 256
@@ -98,7 +99,7 @@ def exactly(elements: tf.data.Dataset, count: int, batch_size: int) -> Iterator[
 
     Asking for one more would make TensorFlow report an OUT_OF_RANGE on the terminal.
     """
-    return islice(elements.as_numpy_iterator(), -(-count // batch_size))
+    return islice(untuned(elements).as_numpy_iterator(), -(-count // batch_size))
 
 
 @contextmanager
