@@ -14,8 +14,7 @@ from supcon_tf.data.augmentation.policies import (
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
 from supcon_tf.data.order import by_class, shuffled
-from supcon_tf.data.pipeline import ahead, at_once, gatherer, to_float, unsharded
-from supcon_tf.data.untuned import untuned
+from supcon_tf.data.pipeline import gatherer, made_ahead, to_float
 from supcon_tf.errors import UserError
 
 _ORDER, _PIXELS = 0, 1
@@ -110,12 +109,7 @@ class Batches:
         dataset = tf.data.Dataset.from_tensor_slices(
             (order, self._split.labels[order], seeds)
         )
-        dataset = dataset.map(
-            self._maker(first, last),
-            num_parallel_calls=at_once(self._split),
-            deterministic=True,
-        )
-        return untuned(unsharded(dataset.prefetch(ahead(self._split))))
+        return made_ahead(dataset, self._maker(first, last), self._split)
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = self._generator(epoch, _ORDER)
@@ -230,9 +224,6 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.arange(len(split)), split.labels)
     ).batch(batch_size)
-    dataset = dataset.map(
-        lambda indices, labels: (to_float(gather(indices)), labels),
-        num_parallel_calls=at_once(split),
-        deterministic=True,
+    return made_ahead(
+        dataset, lambda indices, labels: (to_float(gather(indices)), labels), split
     )
-    return untuned(unsharded(dataset.prefetch(ahead(split))))

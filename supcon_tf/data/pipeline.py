@@ -9,6 +9,7 @@ import tensorflow as tf
 from supcon_tf.data.encoded_images import EncodedImages
 from supcon_tf.data.image_data import Split
 from supcon_tf.data.threads import thread_count
+from supcon_tf.data.untuned import untuned
 
 # A tensor is a second copy of the images; above this size they are gathered by numpy.
 _LARGEST_TENSOR = 2**30
@@ -30,30 +31,35 @@ def batches_of(dataset: tf.data.Dataset, split: Split) -> Iterator[Any]:
         raise failure from None
 
 
-def at_once(split: Split) -> int:
-    """How many batches are made at a time."""
-    # The images of a batch are decoded side by side: more batches, each of some 100 MB,
-    # would gain nothing.
-    return 3 if isinstance(split.images, EncodedImages) else min(thread_count(), 8)
-
-
-def ahead(split: Split) -> int:
-    """How many batches may lie ready."""
-    return 2 if isinstance(split.images, EncodedImages) else 4
-
-
 def to_float(images: tf.Tensor) -> tf.Tensor:
     """Pixels from 0 to 255 as float32 in [0, 1]."""
     return tf.cast(images, tf.float32) / 255.0
 
 
-def unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Each worker asks for its own rows; tf.data must not divide them again."""
+def made_ahead(
+    dataset: tf.data.Dataset, make: Callable[..., Any], split: Split
+) -> tf.data.Dataset:
+    """The batches that `make` makes of the elements, some before they are asked for.
+
+    Args:
+        dataset: whose elements say what is in a batch.
+        make: the batch of an element.
+        split: whose images are in it.
+    """
+    if isinstance(split.images, EncodedImages):
+        # The images of a batch are decoded side by side: more batches, each of some
+        # 100 MB, would gain nothing.
+        at_once, ahead = 3, 2
+    else:
+        # Those of large images take as much memory, however many processors there are.
+        at_once, ahead = min(thread_count(), 8), 4
+    dataset = dataset.map(make, num_parallel_calls=at_once, deterministic=True)
     options = tf.data.Options()
+    # Each worker asks for its own rows; tf.data must not divide them again.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )
-    return dataset.with_options(options)
+    return untuned(dataset.prefetch(ahead).with_options(options))
 
 
 def gatherer(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:

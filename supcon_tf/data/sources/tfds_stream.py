@@ -58,11 +58,13 @@ def dataset(builder: Any, split: str, feature: str) -> tf.data.Dataset:
 
     skip = {"image": tfds.decode.SkipDecoding()} if feature == "image" else None
     with only_errors("absl"):
-        return builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding({feature: True}, decoders=skip),
-            read_config=tfds.ReadConfig(try_autocache=False),
+        return untuned(
+            builder.as_dataset(
+                split=split,
+                shuffle_files=False,
+                decoders=tfds.decode.PartialDecoding({feature: True}, decoders=skip),
+                read_config=tfds.ReadConfig(try_autocache=False),
+            )
         )
 
 
@@ -99,7 +101,7 @@ def exactly(elements: tf.data.Dataset, count: int, batch_size: int) -> Iterator[
 
     Asking for one more would make TensorFlow report an OUT_OF_RANGE on the terminal.
     """
-    return islice(untuned(elements).as_numpy_iterator(), -(-count // batch_size))
+    return islice(elements.as_numpy_iterator(), -(-count // batch_size))
 
 
 @contextmanager
