@@ -6,8 +6,10 @@ than the steps that a test needs.
 
 import multiprocessing
 import os
-import signal
 from pathlib import Path
+
+# A run that neither ends nor gets on would otherwise keep a test waiting.
+PATIENCE = 600
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.forked_train_main"])
@@ -26,7 +28,6 @@ class ForkedTrain:
     def __init__(self, *words, logs, cwd, **environment):
         self._files = [Path(logs) / name for name in ("stdout", "stderr")]
         for file in self._files:
-            file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
         self.process = _CONTEXT.Process(
             target=_train,
@@ -56,7 +57,7 @@ class ForkedTrain:
     def kill(self):
         self.process.kill()
 
-    def end(self, seconds):
+    def end(self, seconds=PATIENCE):
         """Its exit code and the last line of its errors."""
         self.process.join(seconds)
         assert not self.is_running()
@@ -71,8 +72,6 @@ def _train(words, files, cwd, environment):
     for number, file in enumerate(files, start=1):
         with file.open("ab", 0) as log:
             os.dup2(log.fileno(), number)
-    # The process that this was forked from ignores it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
     os.chdir(cwd)
     run_command(main, ["train.py", *words])

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_file_loader import (
 )
 
 from supcon_tf.models import load_model
+from tests.forked_train import PATIENCE
 
 FLAGS = (
     "--dataset=digits",
@@ -33,8 +34,6 @@ FLAGS = (
     "--deterministic",
 )
 KILLS = 10
-# A run that neither ends nor gets on would otherwise keep the test waiting.
-PATIENCE = 600
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ import image_table
 import numpy as np
 import pytest
 from PIL import Image
-from test_cutting import some_crops
+from test_cutting import encoded, some_crops
 
-from supcon_tf.config import DataConfig
-from supcon_tf.data import load
 from supcon_tf.data.batches import Batches
 from supcon_tf.data.decoding import cutting
 from supcon_tf.data.decoding.cutting import cut, window
@@ -135,13 +133,8 @@ def folder(tmp_path, jpegs, photo):
     return tmp_path
 
 
-def train_images(folder, **options):
-    options = {"cache_gib": 0.0, "validation_share": 0.0, "image_size": 32, **options}
-    return load(DataConfig("folder", str(folder), **options)).train
-
-
 def test_mixed_images_keep_their_places(folder):
-    images = train_images(folder, crop_to_aspect_ratio=True).images
+    images = encoded(folder, crop_to_aspect_ratio=True).images
     rows = np.random.default_rng(0).permutation(len(images))
     crops = some_crops(2 * len(rows)).reshape(-1, 2, 5)
     together = images.cut(rows, crops)
@@ -155,7 +148,7 @@ def test_mixed_images_keep_their_places(folder):
 
 
 def test_a_damaged_one_is_named_or_replaced_and_others_stay(folder):
-    split, lenient = train_images(folder), train_images(folder, skip_bad_images=True)
+    split, lenient = encoded(folder), encoded(folder, skip_bad_images=True)
     rows = np.arange(len(split.images))
     crops = some_crops(len(rows)).reshape(-1, 1, 5)
     whole = split.images.cut(rows, crops)
@@ -170,7 +163,7 @@ def test_a_damaged_one_is_named_or_replaced_and_others_stay(folder):
 
 
 def test_one_that_another_decoder_knows_fails_with_others_once(folder, monkeypatch):
-    images = train_images(folder).images
+    images = encoded(folder).images
     file = folder / "train" / "ape" / "00.jpg"
     file.write_bytes(damaged(file.read_bytes()))
     stored = dataclasses.replace(
@@ -193,7 +186,7 @@ def test_one_that_another_decoder_knows_fails_with_others_once(folder, monkeypat
 
 def test_many_batches_at_once_do_not_wait_for_each_other(folder):
     """More of them than TensorFlow has threads, and each waits for a graph."""
-    split = train_images(folder)
+    split = encoded(folder)
     several = [
         iter(batches_of(Batches(split, batch_size=2, **options).epoch(0), split))
         for options in [{"augmentation": "resized_crop", "seed": k} for k in range(8)]

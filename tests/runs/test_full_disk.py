@@ -10,7 +10,6 @@ FLAGS = (
     *("--finetune_epochs=1", "--finetune_augmentation=none", "--epsilons=8"),
     *("--checks_limit=0", "--projector_images=0", "--deterministic"),
 )
-SECONDS = 600
 
 
 @pytest.mark.slow
@@ -20,7 +19,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(disk_of, start_train):
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(550 * 1024))
     full = start_train(*FLAGS, f"--run_dir={disk / 'run'}")
-    code, line = full.end(SECONDS)
+    code, line = full.end()
     assert code == 1
     assert line.startswith("error: ")
     assert "No space left on device" in line
@@ -29,5 +28,5 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(disk_of, start_train):
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
     again = start_train(*FLAGS, f"--run_dir={disk / 'run'}")
-    assert again.end(SECONDS)[0] == 0, again.errors
+    assert again.end()[0] == 0, again.errors
     assert (disk / "run" / "report.md").is_file()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from supcon_tf.runs.run_folder import RunFolder
+from tests.forked_train import PATIENCE
 
 # Ten steps of pretraining, then five of fine-tuning.
 FLAGS = (
@@ -29,7 +30,6 @@ FLAGS = (
     "--dtype_policy=float64",
 )
 MULTI = (*FLAGS, "--strategy=multi_worker")
-SECONDS = 600
 
 
 def free_ports(count):
@@ -69,9 +69,9 @@ def pair(start_train):
 
 
 def wait_until(condition, worker):
-    give_up = time.monotonic() + SECONDS
+    give_up = time.monotonic() + PATIENCE
     while not condition():
-        assert worker.is_running(), worker.end(SECONDS)
+        assert worker.is_running(), worker.end()
         assert time.monotonic() < give_up
         time.sleep(0.05)
 
@@ -90,9 +90,9 @@ def attended(tmp_path_factory, start_train, pair):
             *(*MULTI, f"--run_dir={folder}-intruder", "--worker_timeout=1"),
             TF_CONFIG=tf_config(1, [chief.port, *free_ports(1)]),
         )
-        ends = [worker.end(SECONDS) for worker in workers]
+        ends = [worker.end() for worker in workers]
     assert [code for code, _ in ends] == [0, 0], ends
-    return folder, workers, intruder.end(SECONDS)
+    return folder, workers, intruder.end()
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_two_processes_end_as_one_with_the_same_global_batch(
     trained, start_train, tmp_path
 ):
     alone = start_train(*FLAGS, f"--run_dir={tmp_path / 'run'}", "--finetune_epochs=0")
-    assert alone.end(SECONDS)[0] == 0
+    assert alone.end()[0] == 0
     assert_same_end(trained[0], tmp_path / "run", 1e-8, ["pretrain"])
 
 
@@ -158,7 +158,7 @@ def test_workers_may_become_more_and_fewer(trained, start_train, tmp_path):
         *("--pretrain_epochs=0", "--finetune_epochs=2"),
     ]
     alone = start_train(*words, f"--run_dir={tmp_path / 'alone'}", cwd=with_start)
-    assert alone.end(SECONDS)[0] == 0
+    assert alone.end()[0] == 0
     folder = tmp_path / "run"
     logs = folder / "tensorboard/finetune"
     for place, count in enumerate((1, 2, 3, 1)):
@@ -177,7 +177,7 @@ def test_workers_may_become_more_and_fewer(trained, start_train, tmp_path):
             # While the first step is built, for seconds.
             wait_until(lambda n=begun: len(list(logs.glob("events*"))) > n, workers[0])
             workers[-1].stop()
-        ends = [worker.end(SECONDS) for worker in workers]
+        ends = [worker.end() for worker in workers]
         assert [code for code, _ in ends] == [0 if last else 143] * count, ends
     assert_same_end(tmp_path / "alone", folder, 1e-8, ["finetune"])
     runs = RunFolder(tmp_path / "alone").metrics(), RunFolder(folder).metrics()
@@ -200,8 +200,8 @@ def test_stopped_and_killed_workers_go_on_to_the_same_end(trained, pair, tmp_pat
         # While the first step is built, for seconds.
         wait_until(lambda: any((folder / "tensorboard").rglob("events*")), chief)
         second.stop()
-        assert chief.end(SECONDS)[0] == 143
-        assert second.end(SECONDS)[0] == 143
+        assert chief.end()[0] == 143
+        assert second.end()[0] == 143
     (saved,) = (folder / "pretrain").iterdir()
     assert saved.name in [f"checkpoint-00000-000000{step}.npz" for step in range(1, 5)]
     with pair(folder) as (chief, second):
@@ -216,5 +216,5 @@ def test_stopped_and_killed_workers_go_on_to_the_same_end(trained, pair, tmp_pat
         chief.kill()
         assert_lost(second)
     with pair(folder) as workers:
-        assert [worker.end(SECONDS)[0] for worker in workers] == [0, 0]
+        assert [worker.end()[0] for worker in workers] == [0, 0]
     assert_same_end(trained[0], folder, 0)
