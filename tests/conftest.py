@@ -4,27 +4,36 @@ from supcon_tf.runtime.environment import quieten_tensorflow
 
 quieten_tensorflow()
 
+import functools
 import gc
+import signal
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from supcon_tf.config import Config
-from tests.forked_train import ForkedTrain
-from tests.shallow_train import BLOCKS, REPOSITORY
+from tests.forked import Forked, module, shallow_train
+from tests.shallow import BLOCKS
+
+REPOSITORY = Path(__file__).parents[1]
 
 # TensorFlow is imported where it is used: the process that hands out the tests to
 # others needs none.
+
+
+# Modules are there to stay. A tenth of the time of tests that trace networks went to
+# looking through their objects for garbage.
+gc.disable()
 
 
 def pytest_collection_modifyitems(items):
     """Files with slow tests first: at the end one alone would be waited for."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    # All modules are imported by now. A tenth of the time of tests that trace networks
-    # went to looking through their objects for garbage.
     gc.freeze()
+    gc.enable()
     gc.set_threshold(100_000, 50, 100)
 
 
@@ -54,11 +63,7 @@ def small_config():
 
 @pytest.fixture(scope="module")
 def shallow():
-    """Networks of a module's tests have two blocks, which takes a third of the time.
-
-    For what a network does whatever its depth: almost all of a small run's time is the
-    tracing of its layers. shallow_train.py is the same for a process of its own.
-    """
+    """Networks of a module's tests have one block of layers."""
     from supcon_tf.models import resnet
 
     with pytest.MonkeyPatch.context() as patch:
@@ -67,14 +72,34 @@ def shallow():
 
 
 @pytest.fixture(scope="session")
-def start_train(tmp_path_factory):
-    """Starts `train.py` with a network of two blocks in a process of its own."""
+def start(tmp_path_factory):
+    """Starts a function in a process of its own, which has TensorFlow imported."""
 
-    def start(*words, cwd=REPOSITORY, **environment):
+    def begin(function, *words, cwd=REPOSITORY, **environment):
         logs = tmp_path_factory.mktemp("logs")
-        return ForkedTrain(*words, logs=logs, cwd=cwd, **environment)
+        return Forked(function, *words, logs=logs, cwd=cwd, **environment)
 
-    return start
+    return begin
+
+
+@pytest.fixture(scope="session")
+def start_train(start):
+    """Starts `train.py` with a network of one block."""
+    return functools.partial(start, shallow_train)
+
+
+@pytest.fixture(scope="session")
+def run_module(start):
+    """`run_module(NAME, WORD, ...)`: what `python -m` does, as `subprocess.run`."""
+    return lambda *words: start(module, *words).completed()
+
+
+@pytest.fixture
+def sigterm_restored():
+    """A process that has left on SIGTERM ignores it; one that tests goes on."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_file_loader import (
 )
 
 from supcon_tf.models import load_model
-from tests.forked_train import PATIENCE
+from tests.forked import PATIENCE
 
 FLAGS = (
     "--dataset=digits",

@@ -126,7 +126,7 @@ class Batches:
         """The function that makes one batch, traced once for all epochs."""
         if (first, last) not in self._makers:
 
-            @tf.function
+            @tf.function(autograph=False)
             def make(
                 indices: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
             ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -31,7 +31,8 @@ def logits_of(target: Target, split: Split) -> np.ndarray:
 def compiled(function: ImageFunction, split: Split) -> ImageFunction:
     """`function`, traced once for images of the split's shape, however many."""
     shape = [None, *split.images.shape[1:]]
-    return tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    signature = [tf.TensorSpec(shape, tf.float32)]
+    return tf.function(function, input_signature=signature, autograph=False)
 
 
 def in_batches(function: ImageFunction, split: Split) -> dict[str, np.ndarray]:

@@ -1,4 +1,8 @@
-"""A polite stop: SIGTERM ends a run with its state saved and exit code 143."""
+"""A polite stop: SIGTERM ends a run with its state saved and exit code 143.
+
+A process that ends so ignores any further SIGTERM, which schedulers send too: it would
+be killed on its last way, and be taken for one that has saved nothing.
+"""
 
 import contextlib
 import signal
@@ -17,14 +21,19 @@ def leaving_on_sigterm() -> Iterator[None]:
     For everything that is on disk at any moment, as an evaluation's finished parts are.
     """
 
+    leaving = False
+
     def leave(signum: int, frame: FrameType | None) -> None:
+        nonlocal leaving
+        leaving = True
         _leave()
 
     previous = signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if not leaving:
+            signal.signal(signal.SIGTERM, previous)
 
 
 class StopSignal:
@@ -43,10 +52,11 @@ class StopSignal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._previous)
         # It may have come after the loop's last look, while a model was written.
         if self.requested and kind is None:
             self.leave()
+        if not (self.requested and kind is SystemExit):
+            signal.signal(signal.SIGTERM, self._previous)
 
     def leave(self) -> None:
         """Ends the program, once the state is saved."""
@@ -57,5 +67,6 @@ class StopSignal:
 
 
 def _leave() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("stopped by SIGTERM; the same command goes on from here", file=sys.stderr)
     sys.exit(SIGTERM_EXIT)

@@ -27,7 +27,8 @@ class Launcher:
     """Starts one run at a time. Within its context a signal stops run and sweep.
 
     SIGTERM, SIGHUP or Ctrl-C become one SIGTERM for the run, which saves its state and
-    ends; a second Ctrl-C ends it at once.
+    ends; a second Ctrl-C ends it at once. Once it has ended, they are ignored: the
+    sweep ends too.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Launcher:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.stopped_by else handler)
 
     def run(self, words: list[str], log: Path, lock: int) -> tuple[int, str]:
         """Waits for a run.

@@ -30,7 +30,7 @@ def training_step(
         model.train_step(batch)
         return sum_over_replicas(stop)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(batch: Any, stop: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         stops = strategy.run(on_replica, args=(batch, stop))
         if average is not None:

@@ -1,10 +1,10 @@
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from supcon_tf.config import Config
 from supcon_tf.data.augmentation.equalization import equalize
 from supcon_tf.data.augmentation.policies import augment
 from supcon_tf.data.augmentation.randaugment import (
@@ -15,6 +15,7 @@ from supcon_tf.data.augmentation.randaugment import (
 )
 from supcon_tf.data.augmentation.random_numbers import Draws
 from supcon_tf.data.augmentation.transforms import of_keras, of_keras_cv, transforms
+from supcon_tf.training.setup import prepare_process
 
 RANGE = (0, 255)
 
@@ -144,20 +145,14 @@ def test_pixels_stay_float32_under_a_mixed_policy():
 
 
 @pytest.mark.slow
-def test_deterministic_processes_can_use_it():
-    script = """
-import tensorflow as tf
-from supcon_tf.config import Config
-from supcon_tf.data.augmentation.policies import augment
-from supcon_tf.training.setup import prepare_process
-
-prepare_process(Config(deterministic=True))
-augment(tf.zeros((8, 8, 8, 3)), "randaugment", [1, 2])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+def test_deterministic_processes_can_use_it(start):
+    done = start(augment_deterministically).completed()
     assert done.returncode == 0, done.stderr
+
+
+def augment_deterministically():
+    prepare_process(Config(deterministic=True))
+    augment(tf.zeros((8, 8, 8, 3)), "randaugment", [1, 2])
 
 
 @pytest.fixture

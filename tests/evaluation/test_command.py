@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -586,17 +585,12 @@ class Unknown(keras.layers.Layer):
         return inputs
 
 
-def test_a_model_that_needs_code_of_other_people_is_refused(theirs, saved, tmp_path):
+def test_a_model_that_needs_code_of_other_people_is_refused(
+    run_module, theirs, saved, tmp_path
+):
     path = saved(keras.Sequential([keras.Input((16, 16, 3)), Unknown(), network()]))
     words = [f"--model={path}", f"--output={tmp_path / 'out'}", *DATA]
-    process = subprocess.run(
-        [sys.executable, "-m", "supcon_tf.evaluation", *words],
-        cwd=REPOSITORY,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = run_module("supcon_tf.evaluation", *words)
     assert process.returncode == 2
     (line,) = [x for x in process.stderr.splitlines() if x.startswith("error: ")]
     assert "could not be loaded as a model" in line

@@ -1,11 +1,9 @@
 """A run folder with a small network that was trained on digits for some seconds."""
 
 import fcntl
+import functools
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,9 +17,7 @@ from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models import resnet
 from supcon_tf.models.build import build_classifier
 from supcon_tf.runs.run_folder import RunFolder
-from tests.shallow_train import BLOCKS
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.shallow import BLOCKS
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +52,7 @@ def run_dir(made_once, digits):
 
 def make_run(path, digits):
     keras.utils.set_random_seed(0)
-    config = Config.from_flag_values({"dataset": "digits", "width": 8})
+    config = Config.from_flag_values({"dataset": "digits", "width": 16})
     folder = RunFolder(path)
     folder.begin(config, digits.fingerprint)
     mean, std = digits.channel_statistics()
@@ -135,17 +131,6 @@ def served(made_once, run_dir, fold):
 
 
 @pytest.fixture
-def command():
+def command(run_module):
     """Runs `python -m export` with the given flags."""
-
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "export", *map(str, words)],
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            check=False,
-        )
-
-    return run
+    return functools.partial(run_module, "export")

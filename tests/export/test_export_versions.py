@@ -10,6 +10,7 @@ import pytest
 
 from supcon_tf.errors import RunError, UserError
 from supcon_tf.export.versions import choose_version, existing_versions, new_version
+from tests.forked import module
 
 
 def test_next_version_is_the_highest_number_plus_one(tmp_path):
@@ -72,19 +73,14 @@ def test_leftovers_of_dead_exports_are_removed_and_of_live_ones_kept(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("until", [".export-*", ".export-*/assets.extra/labels.txt"])
-def test_killed_export_leaves_no_version(run_dir, tmp_path, until):
-    words = [f"--run_dir={run_dir}", f"--output={tmp_path}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "export", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def test_killed_export_leaves_no_version(run_dir, start, tmp_path, until):
+    export = start(module, "export", f"--run_dir={run_dir}", f"--output={tmp_path}")
     while not list(tmp_path.glob(until)):
-        assert process.poll() is None, "the export ended before it could be killed"
+        assert export.is_running(), "the export ended before it could be killed"
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    # With the process that tries the export.
+    os.killpg(export.process.pid, signal.SIGKILL)
+    assert export.end()[0] == -signal.SIGKILL
     assert existing_versions(tmp_path) == []
     assert list(tmp_path.glob(".export-*"))
     with new_version(tmp_path, 1):

@@ -2,7 +2,7 @@
 
 A process can split its CPU only once, before TensorFlow is used, and TensorFlow can't
 have two numbers of replicas in one process, so this is run in processes of its own:
-`python replicas.py FILE 2` pickles what 1 and 2 replicas give into FILE.
+`python -m tests.models.replicas FILE 2` pickles what 1 and 2 replicas give into FILE.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from supcon_tf.training.averaging import WeightAverage
 from supcon_tf.training.checkpoint import Checkpoints, Position
 from supcon_tf.training.state import TrainingState
 from supcon_tf.training.steps import training_step
-from tests.shallow_train import BLOCKS
+from tests.shallow import BLOCKS
 
 LOSSES = {
     "cross_entropy": CrossEntropyLoss(),
@@ -115,25 +115,30 @@ class Trainer:
         return {"metrics": metrics, "gradient": gradient, "variables": variables}
 
 
-def small_resnet(dtype):
-    """Of 2 blocks in place of 8: each replica has a graph of its own to build."""
-    whole, resnet.BLOCKS_PER_STAGE = resnet.BLOCKS_PER_STAGE, BLOCKS
-    try:
-        return whole_resnet(dtype)
-    finally:
-        resnet.BLOCKS_PER_STAGE = whole
+def resnet_of(*blocks):
+    """ResNet-18 with fewer blocks: each replica has a graph of its own to build."""
+
+    def make(dtype):
+        whole, resnet.BLOCKS_PER_STAGE = resnet.BLOCKS_PER_STAGE, blocks
+        try:
+            return resnet18((SIZE, SIZE, 3), 2, dtype=dtype)
+        finally:
+            resnet.BLOCKS_PER_STAGE = whole
+
+    return make
 
 
-def whole_resnet(dtype):
-    return resnet18((SIZE, SIZE, 3), 2, dtype=dtype)
+small_resnet = resnet_of(*BLOCKS)
+# All kinds of blocks, once each.
+deep_resnet = resnet_of(1, 1, 1, 1)
 
 
 def on_resnet(counts):
-    """ResNet-18 with one view of each image on up to 2 replicas; a small one with 2."""
+    """One view of each image on up to 2 replicas, two with the small network."""
     found = {}
     for replicas in counts:
         networks = (
-            {2: small_resnet} if replicas > 2 else {1: whole_resnet, 2: small_resnet}
+            {2: small_resnet} if replicas > 2 else {1: deep_resnet, 2: small_resnet}
         )
         for views, network in networks.items():
             trainer = Trainer(replicas, network, "float64")
@@ -275,6 +280,7 @@ def refusals():
         (name, inside): refusal(*case, inside, 99 if name == "no label" else 0)
         for name, case in cases.items()
         for inside in (True, False)
+        if inside or name not in ("an uneven batch", "no label")
     }
 
 

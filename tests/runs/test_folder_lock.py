@@ -66,26 +66,19 @@ def test_a_folder_can_be_used_again_after_an_error(tmp_path):
 
 
 def commands(folder, elsewhere):
-    yield ["train.py", "--dataset=digits", f"--run_dir={folder}"]
-    evaluation = ["-m", "supcon_tf.evaluation", "--dataset=digits"]
-    yield [*evaluation, f"--model={elsewhere}", f"--output={folder}"]
+    yield "supcon_tf.train", f"--run_dir={folder}"
+    yield "supcon_tf.evaluation", f"--model={elsewhere}", f"--output={folder}"
 
 
 @pytest.mark.slow
-def test_commands_leave_a_folder_in_use_alone(tmp_path):
+def test_commands_leave_a_folder_in_use_alone(run_module, tmp_path):
     folder, model = tmp_path / "used", tmp_path / "model.keras"
     folder.mkdir()
     model.touch()
     with holder(folder):
-        for words in commands(folder, model):
+        for name, *words in commands(folder, model):
             before = sorted(folder.rglob("*"))
-            done = subprocess.run(
-                [sys.executable, *words],
-                cwd=REPOSITORY,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = run_module(name, "--dataset=digits", *words)
             assert done.returncode == 2
             assert " is in use by process " in done.stderr.splitlines()[-1]
             assert "Traceback" not in done.stderr

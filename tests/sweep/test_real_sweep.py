@@ -13,8 +13,8 @@ from tests.sweep.looks import statuses, until
 REPOSITORY = Path(__file__).parents[2]
 WORDS = (
     *("--grid=seed=0,1", "--dataset=digits", "--limit_train=200", "--limit_test=40"),
-    *("--width=2", "--batch_size=32", "--pretrain_epochs=2", "--finetune_epochs=1"),
-    *("--pretrain_augmentation=none", "--finetune_augmentation=none", "--epsilons=8"),
+    *("--width=2", "--batch_size=32", "--pretrain_epochs=2", "--finetune_epochs=0"),
+    *("--pretrain_augmentation=none", "--attacks=fgsm", "--epsilons=8"),
     *("--checks_limit=0", "--projector_images=0"),
 )
 
@@ -43,5 +43,4 @@ def test_a_real_sweep_goes_on_with_its_run_where_that_was_stopped(tmp_path):
     log = (folder / "seed=0" / "log.txt").read_text()
     assert log.count("pretrain 1/2: ") == 1
     lines = (folder / "seed=0" / "metrics.jsonl").read_text().splitlines()
-    epochs = [(line["stage"], line["epoch"]) for line in map(json.loads, lines)]
-    assert epochs == [("pretrain", 1), ("pretrain", 2), ("finetune", 1)]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]

@@ -62,9 +62,10 @@ def test_help_lists_the_flags_of_a_process():
 
 
 @pytest.mark.slow
-def test_a_batch_that_replicas_cannot_share_ends_a_process(tmp_path):
-    done = process(
-        *("--virtual_devices=2", "--strategy=mirrored", "--batch_size=63"),
+def test_a_batch_that_replicas_cannot_share_ends_a_process(run_module, tmp_path):
+    done = run_module(
+        *("supcon_tf.train", "--virtual_devices=2", "--strategy=mirrored"),
+        "--batch_size=63",
         f"--run_dir={tmp_path / 'run'}",
     )
     assert refusal(done.returncode, done.stderr) == (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from supcon_tf.runs.run_folder import RunFolder
-from tests.forked_train import PATIENCE
+from tests.forked import PATIENCE
 
 # Ten steps of pretraining, then five of fine-tuning.
 FLAGS = (

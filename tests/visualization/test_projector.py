@@ -27,7 +27,7 @@ EPSILON = 8 / 255
 
 
 def small_model(policy="float32"):
-    config = ModelConfig(width=2)
+    config = ModelConfig(width=4)
     mean, std = (0.5,) * 3, (0.25,) * 3
     return build_classifier(config, (12, 8, 3), NAMES, mean, std, policy)
 

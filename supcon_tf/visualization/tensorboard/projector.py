@@ -89,7 +89,7 @@ class SnapshotWriter:
         self._source = model
         self._model = in_full_precision(model)
         signature = [tf.TensorSpec([None, *shape], tf.float32)]
-        self._forward = tf.function(self._outputs, input_signature=signature)
+        self._forward = tf.function(self._outputs, signature, autograph=False)
         self._target = Target(self._model, self._sample.pixels(slice(4)))
 
     def write(self, name: str, *, classifier_trained: bool = True) -> None:
