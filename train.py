@@ -88,14 +88,11 @@ def train_together(
 
 def evaluate(config: Config, folder: RunFolder, data: "ImageData") -> None:
     """The attacks and the report, unless they are there."""
-    from supcon_tf.evaluation.finished_result import finished_result
-    from supcon_tf.evaluation.preparation import chosen_split
-    from supcon_tf.evaluation.run import evaluate_run
+    from supcon_tf.evaluation.run import evaluate_run, finished_evaluation
     from supcon_tf.results.accuracy import accuracy_table
     from supcon_tf.results.markdown import markdown_table
 
-    asked = len(chosen_split(data, config))
-    result = finished_result(folder, config, data, asked)
+    result = finished_evaluation(folder, config, data)
     result = result or evaluate_run(folder, config, data)
     print(markdown_table(*accuracy_table(result)))
     print(f"report: {folder.report_file}")

@@ -17,6 +17,7 @@ from supcon_tf.runs.files import replacing, write_text
 Arrays = dict[str, np.ndarray]
 # Of the parts' names; parts of other names must not be taken for these.
 VERSION = 2
+SUBJECT = "subject.json"
 # Characters of a part's name that its file has.
 LONGEST = 100
 
@@ -61,17 +62,30 @@ class FinishedParts:
     def discard(self) -> None:
         """Removes all parts, once the evaluation is written or makes no sense."""
         if self.folder is not None:
+            # What is left by a process that is killed meanwhile still has its subject.
+            for path in self.folder.glob("*.npz"):
+                path.unlink(missing_ok=True)
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def discard_own(self) -> None:
+        """Removes the parts if they are of this subject."""
+        if self.folder is not None and self._are_own(self.folder):
+            self.discard()
 
     def _claim(self, folder: Path) -> None:
         """Makes sure that the parts in the folder are of this subject."""
-        subject = {"version": VERSION, "of": self.subject}
-        text = json.dumps(subject, indent=2, sort_keys=True) + "\n"
-        named = folder / "subject.json"
-        if not named.is_file() or named.read_text(encoding="utf-8") != text:
+        if not self._are_own(folder):
             self.discard()
             folder.mkdir(parents=True)
-            write_text(named, text)
+            write_text(folder / SUBJECT, self._named())
+
+    def _are_own(self, folder: Path) -> bool:
+        named = folder / SUBJECT
+        return named.is_file() and named.read_text(encoding="utf-8") == self._named()
+
+    def _named(self) -> str:
+        subject = {"version": VERSION, "of": self.subject}
+        return json.dumps(subject, indent=2, sort_keys=True) + "\n"
 
 
 def file_digest(path: Path) -> str:

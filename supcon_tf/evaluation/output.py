@@ -1,37 +1,32 @@
-"""What an evaluation leaves on disk: robustness.json, .npz, figures, report.md."""
+"""What an evaluation leaves on disk: robustness.json, .npz, figures, report.md.
+
+The report comes last: a folder that has it is not evaluated again.
+"""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from supcon_tf.evaluation.findings import Findings
-from supcon_tf.evaluation.report.content import Content
+from supcon_tf.evaluation.report.content import Picture
 from supcon_tf.evaluation.report.figures import draw_figures
-from supcon_tf.evaluation.report.report import write_report
 from supcon_tf.results.record import EvaluationResult
 from supcon_tf.runs.files import replacing, write_text
 from supcon_tf.runs.run_folder import RunFolder
 
 
-def write_evaluation(
-    destination: RunFolder,
-    findings: Findings,
-    result: EvaluationResult,
-    introduction: str,
-    origin: list[str],
-) -> list[Path]:
-    """Writes everything but TensorBoard's logs, and warns of failed checks.
+def write_record(
+    destination: RunFolder, findings: Findings, result: EvaluationResult
+) -> list[Picture]:
+    """Writes what was found and the figures of it, and warns of failed checks.
 
     Args:
         destination: the folder, a run's or not.
         findings: of the evaluation.
         result: the record of it.
-        introduction: the report's first paragraph.
-        origin: of data and model, as list items of the report.
 
     Returns:
-        The figures' files.
+        The figures.
     """
     outcomes = {
         f"{stage}/{name}": outcome
@@ -41,11 +36,6 @@ def write_evaluation(
     with replacing(destination.robustness_file.with_suffix(".npz")) as file:
         np.savez_compressed(file, **outcomes)  # type: ignore[arg-type]
     write_text(destination.robustness_file, result.to_json())
-    pictures = draw_figures(destination.figures, findings)
-    content = Content(
-        findings.data.name, result, introduction, tuple(origin), tuple(pictures)
-    )
-    write_report(destination, content)
     for check in result.final.failed_checks:
         print(f"warning: check {check.name} failed: {check.detail}", file=sys.stderr)
-    return [picture.path for picture in pictures]
+    return draw_figures(destination.figures, findings)

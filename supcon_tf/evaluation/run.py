@@ -13,13 +13,19 @@ from supcon_tf.evaluation.completeness import refuse_to_shrink
 from supcon_tf.evaluation.findings import Findings, ModelFile
 from supcon_tf.evaluation.finished_result import finished_result
 from supcon_tf.evaluation.model_evaluation import Scope, evaluate_model
-from supcon_tf.evaluation.output import write_evaluation
-from supcon_tf.evaluation.preparation import keeping_parts, open_session
+from supcon_tf.evaluation.output import write_record
+from supcon_tf.evaluation.preparation import (
+    chosen_split,
+    keeping_parts,
+    open_session,
+)
+from supcon_tf.evaluation.report.content import Content
 from supcon_tf.evaluation.report.introduction import (
     data_line,
     file_introduction,
     run_introduction,
 )
+from supcon_tf.evaluation.report.report import write_report
 from supcon_tf.evaluation.session import EvaluationSession
 from supcon_tf.models import load_model
 from supcon_tf.results.intervals import wilson_interval
@@ -78,26 +84,42 @@ def evaluate_run(
     if not within_run:
         recipe = f"those of the run in {plain(str(folder.path))}"
     part = plain(part_in_training(folder, config, data))
-    figures = write_evaluation(
-        destination,
-        findings,
-        result,
-        run_introduction(config, history, result, part),
-        [
-            data_line(data),
-            *map(plain, data.remarks),
-            *history_lines(history),
-            f"flags of training: {recipe}",
-        ],
-    )
+    pictures = write_record(destination, findings, result)
     if within_run:
-        log_images(folder.tensorboard, {path.stem: path for path in figures})
+        images = {picture.path.stem: picture.path for picture in pictures}
+        log_images(folder.tensorboard, images)
         log_hparams(folder.tensorboard, config, result)
     else:
         # So that it can be compared as a run can.
         write_text(destination.config_file, config.to_json())
         write_text(destination.data_file, data.fingerprint.to_json())
+    introduction = run_introduction(config, history, result, part)
+    origin = (
+        data_line(data),
+        *map(plain, data.remarks),
+        *history_lines(history),
+        f"flags of training: {recipe}",
+    )
+    content = Content(data.name, result, introduction, origin, tuple(pictures))
+    write_report(destination, content)
     session.parts.discard()
+    return result
+
+
+def finished_evaluation(
+    folder: RunFolder, config: Config, data: ImageData
+) -> EvaluationResult | None:
+    """The evaluation in a run folder, if that is all that one now would give.
+
+    Raises:
+        UserError: if robustness.json is not one.
+    """
+    asked = len(chosen_split(data, config))
+    result = finished_result(folder, config, data, asked)
+    if result and folder.evaluation_parts.exists():
+        # It may have been killed before it could remove them.
+        session, files = open_session(config, data), _files_of_run(folder, config)
+        keeping_parts(session, folder, config, data, files).parts.discard_own()
     return result
 
 
@@ -124,14 +146,12 @@ def evaluate_file(
     session = keeping_parts(session, destination, config, data, [file])
     findings = evaluate_models([file], session, config, data)
     result = findings.result()
-    write_evaluation(
-        destination,
-        findings,
-        result,
-        file_introduction(path, findings.num_parameters, result),
-        [data_line(data), *map(plain, data.remarks), f"model: {plain(str(path))}"],
-    )
+    pictures = write_record(destination, findings, result)
     write_text(destination.data_file, data.fingerprint.to_json())
+    introduction = file_introduction(path, findings.num_parameters, result)
+    origin = data_line(data), *map(plain, data.remarks), f"model: {plain(str(path))}"
+    content = Content(data.name, result, introduction, origin, tuple(pictures))
+    write_report(destination, content)
     session.parts.discard()
     clean = findings.final.outcomes["clean"]
     if wilson_interval(int(clean.sum()), len(clean))[0] <= 1 / data.num_classes:

@@ -28,8 +28,13 @@ from supcon_tf.evaluation.attack_factory import refuse_impossible_attacks
 from supcon_tf.evaluation.command import parse_request
 from supcon_tf.evaluation.completeness import covers
 from supcon_tf.evaluation.findings import ModelFile
+from supcon_tf.evaluation.finished_parts import FinishedParts
 from supcon_tf.evaluation.preparation import keeping_parts, open_session
-from supcon_tf.evaluation.run import check_evaluation
+from supcon_tf.evaluation.run import (
+    check_evaluation,
+    evaluate_run,
+    finished_evaluation,
+)
 from supcon_tf.losses.cross_entropy import CrossEntropyLoss
 from supcon_tf.models.build import build_classifier
 from supcon_tf.models.folding import fold_batch_norm
@@ -82,6 +87,20 @@ def trained(tmp_path_factory, data):
 @pytest.fixture
 def run_dir(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_a_run_killed_while_it_removed_its_parts_leaves_none(run_dir, data):
+    folder = RunFolder(run_dir)
+    flags = {"attacks": ("fgsm",), "epsilons": (8.0,), "checks_limit": 0}
+    config = Config.from_flag_values({**CONFIG.flag_values(), **flags})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FinishedParts, "discard", lambda _: None)
+        wanted = evaluate_run(folder, config, data)
+    other = dataclasses.replace(config, seed=1)
+    assert finished_evaluation(folder, other, data) is None
+    assert len(list(folder.evaluation_parts.iterdir())) > 3
+    assert finished_evaluation(folder, config, data) == wanted
+    assert not folder.evaluation_parts.exists()
 
 
 def row(name="fgsm", epsilon=8.0, **parameters):

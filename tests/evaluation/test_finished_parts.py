@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -72,6 +73,24 @@ def test_names_of_any_length_have_files_of_their_own(tmp_path):
 def test_discarded_parts_leave_nothing(tmp_path):
     with_a_part(tmp_path / "parts").discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_of_another_subject_are_left_to_it(tmp_path):
+    parts = with_a_part(tmp_path / "parts")
+    FinishedParts(tmp_path / "parts", {"seed": 1}).discard_own()
+    assert int(parts.part("fgsm/0", never)["survived"][0]) == 1
+    parts.discard_own()
+    assert not (tmp_path / "parts").exists()
+
+
+def test_what_a_killed_process_was_removing_is_still_known(tmp_path, monkeypatch):
+    parts = with_a_part(tmp_path / "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        parts.discard()
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["subject.json"]
+    parts.discard_own()
+    assert not (tmp_path / "parts").exists()
 
 
 def test_without_a_folder_nothing_is_kept():
