@@ -155,7 +155,7 @@ def test_an_image_that_is_wrong_without_an_attack_has_fallen(
     survived = attack.survivors(target, images, labels)
     assert not survived[~right].any()
     known = attack.survivors(
-        model,
+        target,
         images[right],
         labels[right],
         indices=right.nonzero()[0],
