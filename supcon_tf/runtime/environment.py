@@ -43,9 +43,8 @@ def quieten_tensorflow() -> None:
 def import_tensorflow() -> None:
     """Imports TensorFlow without what it notes before it reads its log level.
 
-    Nor is its half a million of objects looked through for garbage, while they are
-    made, whenever others are, and at the end: that took a quarter of the import, and a
-    second of the shortest command.
+    Its half a million objects are not looked through for garbage, which took a quarter
+    of the import and as long again at the end.
     """
     if "tensorflow" not in sys.modules:
         level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "")

@@ -21,18 +21,15 @@ def leaving_on_sigterm() -> Iterator[None]:
     For everything that is on disk at any moment, as an evaluation's finished parts are.
     """
 
-    leaving = False
-
     def leave(signum: int, frame: FrameType | None) -> None:
-        nonlocal leaving
-        leaving = True
         _leave()
 
     previous = signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        if not leaving:
+        # Else it is left already.
+        if signal.getsignal(signal.SIGTERM) is leave:
             signal.signal(signal.SIGTERM, previous)
 
 

@@ -1,3 +1,4 @@
+import gc
 import os
 import platform
 import subprocess
@@ -6,7 +7,11 @@ import sys
 import pytest
 
 from supcon_tf.runtime import environment as environment_module
-from supcon_tf.runtime.environment import _without_notes, prepare_environment
+from supcon_tf.runtime.environment import (
+    _without_collection,
+    _without_notes,
+    prepare_environment,
+)
 
 NAMES = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 
@@ -43,6 +48,15 @@ def test_onednn_is_left_alone_once_tensorflow_is_imported(environment):
     environment.setitem(sys.modules, "tensorflow", None)
     prepare_environment()
     assert [os.environ.get(name) for name in NAMES] == ["3", None]
+
+
+def test_what_is_imported_is_there_to_stay():
+    frozen = gc.get_freeze_count()
+    with _without_collection():
+        assert not gc.isenabled()
+        made = [[] for _ in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + len(made)
 
 
 NOTE = b"I0000 00:00:1795639256.504532   16906 port.cc:153] oneDNN operations are on.\n"

@@ -28,7 +28,14 @@ def left_at_once():
         sigterm()
 
 
-@pytest.mark.parametrize("story", [left_at_its_end, left_on_the_way, left_at_once])
+def left_within_a_command():
+    with leaving_on_sigterm():
+        left_at_its_end()
+
+
+@pytest.mark.parametrize(
+    "story", [left_at_its_end, left_on_the_way, left_at_once, left_within_a_command]
+)
 def test_whoever_leaves_is_killed_by_none_that_comes_later(story):
     def whole_story():
         try:
