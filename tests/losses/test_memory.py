@@ -31,14 +31,14 @@ def print_growth():
         MarginContrastiveLoss(),
     ]
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(labels, embeddings, loss):
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
             value = loss(labels, embeddings)
         return tape.gradient(value, embeddings)
 
-    @tf.function
+    @tf.function(autograph=False)
     def metric(labels, embeddings):
         return nearest_has_same_label(embeddings, labels)
 

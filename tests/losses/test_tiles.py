@@ -110,7 +110,7 @@ def test_tiles_are_the_same_compiled_by_xla_and_with_any_batch_size(tile_side):
     kinds = [("float32", 1e-5) if is_low else ("float64", 1e-9) for is_low in low]
     for options in ({"jit_compile": True}, {"input_signature": unknown}):
 
-        @tf.function(**options)
+        @tf.function(autograph=False, **options)
         def traced(labels, outputs):
             found = []
             for (loss, _), (dtype, _) in zip(LOSSES, kinds, strict=True):
