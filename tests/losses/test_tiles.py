@@ -104,7 +104,7 @@ def _on_two_replicas(loss, labels, outputs, first):
 def test_tiles_are_the_same_compiled_by_xla_and_with_any_batch_size(tile_side):
     tile_side(8)
     unknown = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 6], "float64")]
-    labels, outputs = batch_of(23)
+    labels, outputs = batch_of(15)
     # A low temperature has a way of its own in float32.
     low = [getattr(loss, "temperature", 1) < 0.1 for loss, _ in LOSSES]
     kinds = [("float32", 1e-5) if is_low else ("float64", 1e-9) for is_low in low]
