@@ -89,11 +89,11 @@ class Bridge:
     def __init__(self, model):
         self.asked = []
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def forward(images):
             return model(images, training=False)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def backward(images, slopes):
             with tf.GradientTape() as tape:
                 tape.watch(images)
