@@ -170,10 +170,10 @@ def test_an_image_that_is_wrong_without_an_attack_has_fallen(
 @table
 def test_survivors_at_are_those_of_each_epsilon(make, strength, target, data):
     images, labels = data
-    epsilons = [strength["epsilon"] * factor for factor in (0.5, 0)]
+    epsilons = [strength["epsilon"] * factor for factor in (0.5, 1, 0)]
     attack = make(**{**strength, "epsilon": 0.1})
     together = attack.survivors_at(target, images, labels, epsilons)
-    assert together.shape == (2, len(images))
+    assert together.shape == (3, len(images))
     for of_epsilon, epsilon in zip(together, epsilons, strict=True):
         alone = make(**{**strength, "epsilon": epsilon})
         np.testing.assert_array_equal(

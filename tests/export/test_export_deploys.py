@@ -1,7 +1,6 @@
 """Tools and runtimes that no one here wrote read the export."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,22 +12,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def cli(start):
+def cli(run_module):
     """What TensorFlow's `saved_model_cli` prints."""
 
     def run(*words):
-        finished = start(saved_model_cli, *words).completed()
+        finished = run_module("tensorflow.python.tools.saved_model_cli", *words)
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
     return run
-
-
-def saved_model_cli(*words):
-    from tensorflow.python.tools.saved_model_cli import main
-
-    sys.argv = ["saved_model_cli", *words]
-    main()
 
 
 def test_saved_model_cli_shows_the_signatures(cli, folded):

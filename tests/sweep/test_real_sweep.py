@@ -43,4 +43,5 @@ def test_a_real_sweep_goes_on_with_its_run_where_that_was_stopped(tmp_path):
     log = (folder / "seed=0" / "log.txt").read_text()
     assert log.count("pretrain 1/2: ") == 1
     lines = (folder / "seed=0" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    epochs = [(line["stage"], line["epoch"]) for line in map(json.loads, lines)]
+    assert epochs == [("pretrain", 1), ("pretrain", 2)]
