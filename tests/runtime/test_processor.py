@@ -47,7 +47,8 @@ def test_a_system_that_does_not_say_has_no_known_features(monkeypatch, has, tmp_
     ("features", "emulates"),
     [
         ("avx2", True),
-        ("avx2 avx512f", False),
+        ("avx2 avx512f avx512_vnni", True),
+        ("avx2 avx512f avx512_bf16", False),
         ("avx2 avx512f avx512_bf16 amx_bf16", False),
         ("avx2 avx_ne_convert", False),
         ("asimd bf16", False),
