@@ -66,7 +66,7 @@ def make_run(path, digits):
         keras.optimizers.SGD(0.1, 0.9), {"cross_entropy": (1.0, CrossEntropyLoss())}
     )
     model.fit(
-        digits.train.pixels(), digits.train.labels, batch_size=64, epochs=20, verbose=0
+        digits.train.pixels(), digits.train.labels, batch_size=64, epochs=4, verbose=0
     )
     folder.stage("pretrain").mkdir()
     model.save(folder.stage_model_file("pretrain"))

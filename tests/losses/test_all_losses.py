@@ -103,6 +103,7 @@ def test_more_labels_than_rows_are_refused_where_a_graph_can_see_them():
                     tf.TensorSpec([4, 5]),
                 ],
                 jit_compile=jit_compile,
+                autograph=False,
             )
             with pytest.raises(tf.errors.InvalidArgumentError):
                 traced(labels, tf.ones([4, 5]))
