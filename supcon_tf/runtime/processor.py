@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-# Of x86: any of them will do.
+# The instructions of x86 for it: any of them will do.
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert"}
 
 
