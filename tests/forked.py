@@ -97,9 +97,6 @@ def shallow_train(*words):
     A run of some steps spends almost all of its time on tracing the layers of its
     network.
     """
-    from supcon_tf.runtime.environment import prepare_environment
-
-    prepare_environment()
     import train
     from supcon_tf.commands.flags import run_command
     from supcon_tf.models import resnet

@@ -13,19 +13,15 @@ from supcon_tf.sweep.__main__ import main
 
 REPOSITORY = Path(__file__).parents[2]
 STAND_IN = [sys.executable, str(Path(__file__).with_name("stand_in.py"))]
-
-
-def sweep_command(training):
-    """Words that start a sweep in a process of its own, with this for `train.py`."""
-    script = f"""
+# A sweep in a process of its own, whose runs are stand-ins too.
+SCRIPT = f"""
 import sys
 import supcon_tf.sweep.launch
-supcon_tf.sweep.launch.train_command = lambda: {training!r}
+supcon_tf.sweep.launch.train_command = lambda: {STAND_IN!r}
 from supcon_tf.commands.flags import run_command
 from supcon_tf.sweep.__main__ import main
 run_command(main, ["sweep", *sys.argv[1:]])
 """
-    return [sys.executable, "-c", script]
 
 
 @pytest.fixture
@@ -62,7 +58,7 @@ def begin(folder, tmp_path):
 
     def start(*words, **environment):
         process = subprocess.Popen(
-            [*sweep_command(STAND_IN), *words, f"--output={folder}"],
+            [sys.executable, "-c", SCRIPT, *words, f"--output={folder}"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
             stdout=subprocess.PIPE,

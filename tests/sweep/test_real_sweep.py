@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.conftest import sweep_command
 from tests.sweep.looks import statuses, until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -18,17 +17,12 @@ WORDS = (
     *("--pretrain_augmentation=none", "--attacks=fgsm", "--epsilons=8"),
     *("--checks_limit=0", "--projector_images=0"),
 )
-# A network of one block: each of the three processes has it to trace.
-SHALLOW = [
-    *(sys.executable, "-c"),
-    "import sys; from tests.forked import shallow_train; shallow_train(*sys.argv[1:])",
-]
 
 
 @pytest.mark.slow
 def test_a_real_sweep_goes_on_with_its_run_where_that_was_stopped(tmp_path):
     folder = tmp_path / "a sweep"
-    command = [*sweep_command(SHALLOW), *WORDS, f"--output={folder}"]
+    command = [sys.executable, "-m", "supcon_tf.sweep", *WORDS, f"--output={folder}"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, **streams) as first:
