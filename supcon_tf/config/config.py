@@ -164,6 +164,24 @@ class Config(DevicesConfig, TrainingConfig):
         theirs = other.weight_fields()
         return [n for n, value in self.weight_fields().items() if value != theirs[n]]
 
+    def trains_alike(self, other: "Config", stage: str) -> bool:
+        """Whether a stage's model depends on nothing that differs from another config.
+
+        All flags must be the same, but those of later stages and of the evaluation.
+        """
+        return self._until(stage) == other._until(stage)
+
+    def _until(self, stage: str) -> tuple[dict[str, Any], SharedSchedule]:
+        names = self.stage_names()
+        later = tuple(map(self._prefix, names[names.index(stage) + 1 :]))
+        flags = {
+            flag: value
+            for flag, value, allowed in self.options()
+            if allowed.changes != "evaluation" and not flag.startswith(later)
+        }
+        # A later stage may have a part in its schedule.
+        return flags, self.schedule_of(stage)
+
     @classmethod
     def from_flag_values(cls, values: dict[str, Any]) -> Self:
         """The config of options named as their flags; what is absent stays default."""

@@ -56,7 +56,8 @@ def run_and_compare(
     done: list[PlannedRun] = []
     failed: list[PlannedRun] = []
     with launch.Launcher() as launcher:
-        runner = Runner(record, launcher, len(runs))
+        donors = runs if request.share_stages else ()
+        runner = Runner(record, launcher, len(runs), donors)
         runner.forget_the_killed([run for _, run in chosen])
         for number, run in chosen:
             (done if runner.make(number, run) else failed).append(run)

@@ -15,14 +15,15 @@ from supcon_tf.sweep.grid import RECIPE, Axis, parse_grid
 
 USAGE = """
 usage: python -m supcon_tf.sweep --flagfile=FILE --grid=FLAG=V1,V2,... [--grid=...]
-           --output=DIR [--only=K] [--dry_run] [--flag=value ...]
+           --output=DIR [--only=K] [--share_stages] [--dry_run] [--flag=value ...]
 
 Makes a run for each combination of the values, one after the other, each in a folder of
 DIR that is named after what differs, and compares them. The same command goes on with a
 sweep that was stopped. All flags of python train.py may be given; they go to every run.
 """
-# Flags that take a value, and are not of the runs.
+# Flags that are not of the runs: those that take a value, and those that need none.
 _OWN = ("grid", "output", "only")
+_SWITCHES = ("share_stages", "dry_run")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class SweepSettings:
         "make this run alone, counted from 0 in the order of --dry_run, and compare "
         "nothing; for arrays of jobs, --only=$SLURM_ARRAY_TASK_ID",
     )
+    share_stages: bool = option(
+        False,
+        "a run begins with the finished stages of another that trains alike so far, "
+        "where what differs is of later stages or of the evaluation",
+    )
     dry_run: bool = option(False, "print the command of each run, do nothing")
 
 
@@ -46,6 +52,7 @@ class Request:
         axes: what varies.
         output: the folder of the runs, of sweep.json and of the comparison.
         only: the one run to make, counted from 0; None for all.
+        share_stages: whether stages that runs have in common are trained once.
         dry_run: whether the commands are printed and nothing is done.
         words: flags of every run, as they were given.
     """
@@ -53,6 +60,7 @@ class Request:
     axes: tuple[Axis, ...]
     output: Path
     only: int | None
+    share_stages: bool
     dry_run: bool
     words: tuple[str, ...]
 
@@ -86,6 +94,7 @@ def parse_request(argv: Sequence[str]) -> Request:
         tuple(axes),
         _output(str(values["output"].value)),
         values["only"].value if values["only"].present else None,
+        bool(values["share_stages"].value),
         bool(values["dry_run"].value),
         tuple(_of_runs(argv[1:])),
     )
@@ -119,7 +128,7 @@ def _refuse_own_flags_in_flagfiles(words: Sequence[str]) -> None:
     """The runs read the same flagfiles, and know no such flags."""
     read = with_flagfiles(words)
     for word in read:
-        own = word.lstrip("-").partition("=")[0] in (*_OWN, "dry_run")
+        own = word.lstrip("-").partition("=")[0] in (*_OWN, *_SWITCHES)
         if own and word.startswith("-") and read.count(word) > words.count(word):
             raise UserError(
                 "what makes a sweep must be on the command line, not in a flagfile. "
@@ -148,6 +157,6 @@ def _of_runs(words: Sequence[str]) -> list[str]:
         if flag in _OWN and word.startswith("-"):
             if not given:
                 next(rest, None)
-        elif word != "--" and flag not in ("dry_run", "nodry_run"):
+        elif word != "--" and flag.removeprefix("no") not in _SWITCHES:
             kept.append(word)
     return kept

@@ -16,6 +16,7 @@ from supcon_tf.runs.files import write_text
 from supcon_tf.sweep.launch import Launcher
 from supcon_tf.sweep.plan import PlannedRun, config_of
 from supcon_tf.sweep.record import LOG, SweepRecord
+from supcon_tf.sweep.sharing import take_stages
 from supcon_tf.sweep.turns import holder, sign, take
 
 # Seconds between two looks at a run that another process has in hand.
@@ -49,12 +50,20 @@ class Runner:
         record: of the sweep.
         launcher: within its context.
         total: how many runs the sweep has.
+        donors: runs whose finished stages others may begin with.
     """
 
-    def __init__(self, record: SweepRecord, launcher: Launcher, total: int) -> None:
+    def __init__(
+        self,
+        record: SweepRecord,
+        launcher: Launcher,
+        total: int,
+        donors: Sequence[PlannedRun] = (),
+    ) -> None:
         self._record = record
         self._launcher = launcher
         self._total = total
+        self._donors = donors
 
     def make(self, number: int, run: PlannedRun) -> bool:
         """Makes a run unless it is finished; False if it failed or was stopped.
@@ -113,6 +122,8 @@ class Runner:
         words = _frozen(run)
         begun = Outcome("running")
         self._record.update(run.name, **asdict(begun))
+        if taken := take_stages(run, self._donors):
+            print(f"{title}: begins with {taken}", flush=True)
         begin = time.monotonic()
         code, last = self._launcher.run(words, log, lock)
         seconds = round(time.monotonic() - begin, 1)

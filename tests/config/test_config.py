@@ -394,6 +394,43 @@ def test_what_changes_the_weights_is_named(flag, value):
     assert changed.changed_weight_fields(config) == [flag]
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "stages"),
+    [
+        ("finetune_margin_weight", 3.0, ["pretrain"]),
+        ("finetune_epochs", 7, ["pretrain"]),
+        ("finetune_schedule", "continue", []),
+        ("pretrain_epochs", 3, []),
+        ("pretrain_augmentation", "none", []),
+        ("seed", 1, []),
+        ("temperature", 0.2, []),
+        ("validation_share", 0.3, []),
+        # The same weights but for rounding, or crops of other pixels.
+        ("strategy", "mirrored", []),
+        ("cache_gib", 1.0, []),
+        ("pgd_steps", 3, ["pretrain", "finetune"]),
+        ("limit_evaluation", 100, ["pretrain", "finetune"]),
+    ],
+)
+def test_a_stage_trains_alike_if_all_before_its_end_is_the_same(flag, value, stages):
+    one, other = Config(), Config.from_flag_values({flag: value})
+    found = [name for name in Config.stage_names() if one.trains_alike(other, name)]
+    assert found == stages
+    assert one.trains_alike(Config(), "finetune")
+
+
+def test_a_schedule_that_goes_on_is_part_of_the_stage_before():
+    one, other = (
+        Config.from_flag_values({"finetune_schedule": "continue", **flags})
+        for flags in ({}, {"finetune_margin_weight": 3.0})
+    )
+    longer = Config.from_flag_values(
+        {"finetune_schedule": "continue", "finetune_epochs": 9}
+    )
+    assert one.trains_alike(other, "pretrain")
+    assert not one.trains_alike(longer, "pretrain")
+
+
 def test_all_changed_fields_are_named():
     other = from_flags(seed=1, width=32, pretrain_views=2, attacks=("pgd",))
     assert Config().changed_weight_fields(other) == ["seed", "width", "pretrain_views"]

@@ -63,7 +63,11 @@ def wait(folder):
 
 
 def finish(folder, config):
-    folder.append_metrics({"stage": "pretrain", "epoch": 1})
+    for name, _ in config.stages():
+        folder.stage(name).mkdir(exist_ok=True)
+        if not (model := folder.stage_model_file(name)).exists():
+            folder.append_metrics({"stage": name, "epoch": 1})
+            model.write_text(f"of {folder.path.name}")
     result = evaluation(config.seed, 0.5 + config.seed / 100)
     folder.robustness_file.write_text(json.dumps(result))
     folder.model_file.touch()

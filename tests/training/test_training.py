@@ -20,6 +20,8 @@ from supcon_tf.errors import RunError, UserError
 from supcon_tf.models import load_model
 from supcon_tf.runs.history import history_of
 from supcon_tf.runs.run_folder import RunFolder
+from supcon_tf.sweep.plan import PlannedRun
+from supcon_tf.sweep.sharing import take_stages
 from supcon_tf.training import held_out
 from supcon_tf.training import stage as stage_module
 from supcon_tf.training.checkpoint import Position
@@ -111,6 +113,25 @@ def test_run_stopped_between_stages_ends_with_the_same_weights(finished, tmp_pat
     run(config, tmp_path)
     for one, same in zip(weights(folder), weights(other), strict=True):
         np.testing.assert_array_equal(one, same)
+
+
+def test_a_run_that_begins_with_another_ones_stage_ends_as_if_it_were_its_own(
+    finished, tmp_path
+):
+    folder, config = finished
+    donor, other = RunFolder(tmp_path / "donor"), RunFolder(tmp_path / "run")
+    shutil.copytree(folder.path, donor.path)
+    shutil.rmtree(donor.stage("finetune"))
+    other.path.mkdir()
+    runs = [PlannedRun(f.path.name, f, config, ()) for f in (donor, other)]
+    assert take_stages(runs[1], runs) == "pretrain of donor"
+    run(config, other.path)
+    for one, same in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert any((other.tensorboard / "pretrain").glob("events*"))
+    assert [line.get("run") for line in other.metrics()] == ["donor", "donor", None]
+    for line, same in zip(folder.metrics(), other.metrics(), strict=True):
+        assert line["val_accuracy"] == same["val_accuracy"]
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(finished, tmp_path, monkeypatch):
