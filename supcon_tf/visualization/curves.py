@@ -16,8 +16,9 @@ from supcon_tf.visualization.style import STAGE_COLOURS, save
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*"
-# Characters of a name, so that two columns of them fit.
-WIDTH = 40
+# Characters of a name, so that two columns of them fit, or one.
+WIDTHS = {2: 40, 1: 90}
+LINE_HEIGHT = 0.24
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ def _curves_figure(models: Mapping[str, Curves], title: str = "") -> Figure:
     attacks = list(dict.fromkeys(point.attack for point in points))
     # Radii of two norms have no axis in common.
     norms = list(dict.fromkeys(point.norm for point in points)) or [""]
-    height = 4.5 + 0.12 * len(models)
+    # Runs of a sweep differ in the middle of their names too.
+    columns = 2 if all(len(name) <= WIDTHS[2] for name in models) else 1
+    height = 4.5 + LINE_HEIGHT * len(models) / columns
     figure = Figure(figsize=(1.5 + 5.5 * len(norms), height), layout="constrained")
     figure.suptitle(title, fontsize="medium")
     colours = _colours(len(models))
@@ -84,7 +87,7 @@ def _curves_figure(models: Mapping[str, Curves], title: str = "") -> Figure:
         )
     panels[0].set_ylabel("accuracy")
     if attacks:
-        _name_models(figure, list(models), colours)
+        _name_models(figure, list(models), colours, columns)
     return figure
 
 
@@ -126,7 +129,9 @@ def _name_attacks(axes: Axes, attacks: Sequence[str], drawn: Sequence[str]) -> N
         axes.legend(looks.values(), looks.keys(), fontsize="small")
 
 
-def _name_models(figure: Figure, names: Sequence[str], colours: Sequence[Any]) -> None:
+def _name_models(
+    figure: Figure, names: Sequence[str], colours: Sequence[Any], columns: int
+) -> None:
     """The colours of the models, below the curves."""
     # One entry for each pair would bury the curves as soon as several runs are drawn.
     lines = [Line2D([], [], color=colour, linewidth=3) for colour in colours]
@@ -135,10 +140,10 @@ def _name_models(figure: Figure, names: Sequence[str], colours: Sequence[Any]) -
             lines,
             ["run"] * len(lines),
             loc="outside lower center",
-            ncols=2,
+            ncols=columns,
             fontsize="small",
         ),
-        legible(names, "model", WIDTH),
+        legible(names, "model", WIDTHS[columns]),
     )
 
 

@@ -105,6 +105,20 @@ def test_dollars_and_underscores_are_drawn_as_they_are(tmp_path):
         save(figure, tmp_path / "figure.png")
 
 
+def test_names_of_a_sweep_are_drawn_whole():
+    names = [
+        f"seed=0,pretrain_supcon_weight={weight},finetune_margin_weight=1 +2"
+        for weight in ("0", "0.3")
+    ]
+    point = Point("fgsm", "linf", 1.0, 0.5, (0.4, 0.6))
+    figure = _curves_figure(dict.fromkeys(names, Curves(0.9, (point,))))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    figure.canvas.draw()
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
 def test_each_norm_has_an_axis_of_its_own():
     def model(norm, *epsilons):
         points = (Point("pgd", norm, epsilon, 0.5, (0.4, 0.6)) for epsilon in epsilons)
