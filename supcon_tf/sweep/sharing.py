@@ -53,9 +53,9 @@ def _trained_alike(run: PlannedRun, donor: RunFolder, stages: Sequence[str]) -> 
 def _copy(donor: PlannedRun, target: RunFolder, stages: Sequence[str]) -> None:
     """Models last: without them, a run that is killed here is given all again."""
     source = donor.folder
-    for name in ("data.json", RECORD):
-        if (source.path / name).exists():
-            _copy_file(source.path / name, target.path / name)
+    for file in (source.data_file, source.path / RECORD):
+        if file.exists():
+            _copy_file(file, target.path / file.name)
     for stage in stages:
         if (events := source.tensorboard / stage).exists():
             shutil.copytree(events, target.tensorboard / stage, dirs_exist_ok=True)

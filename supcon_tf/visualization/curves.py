@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from supcon_tf.results.record import ModelResult
-from supcon_tf.visualization.names import legible, name_entries
+from supcon_tf.visualization.names import drawn_width, legible, name_entries
 from supcon_tf.visualization.style import STAGE_COLOURS, save
 
 STYLES = ("-", "--", ":", "-.")
@@ -69,7 +69,7 @@ def _curves_figure(models: Mapping[str, Curves], title: str = "") -> Figure:
     # Radii of two norms have no axis in common.
     norms = list(dict.fromkeys(point.norm for point in points)) or [""]
     # Runs of a sweep differ in the middle of their names too.
-    columns = 2 if all(len(name) <= WIDTHS[2] for name in models) else 1
+    columns = 2 if all(drawn_width(name) <= WIDTHS[2] for name in models) else 1
     height = 4.5 + LINE_HEIGHT * len(models) / columns
     figure = Figure(figsize=(1.5 + 5.5 * len(norms), height), layout="constrained")
     figure.suptitle(title, fontsize="medium")

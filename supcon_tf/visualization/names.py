@@ -82,16 +82,17 @@ def _lacking(file: str, characters: set[str]) -> set[str]:
 
 def _shortened(name: str, width: int) -> str:
     """The name without its middle, as names that differ often do so at their end."""
-    if _width(name) <= width:
+    if drawn_width(name) <= width:
         return name
     end = name
-    while _width(end) > width // 2:
+    while drawn_width(end) > width // 2:
         end = end[1:]
     start = name
-    while _width(start) + 1 + _width(end) > width:
+    while drawn_width(start) + 1 + drawn_width(end) > width:
         start = start[:-1]
     return f"{start}…{end}"
 
 
-def _width(text: str) -> int:
+def drawn_width(text: str) -> int:
+    """Characters that a text takes the place of."""
     return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
