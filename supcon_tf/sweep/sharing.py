@@ -56,9 +56,11 @@ def _copy(donor: PlannedRun, target: RunFolder, stages: Sequence[str]) -> None:
     for file in (source.data_file, source.path / RECORD):
         if file.exists():
             _copy_file(file, target.path / file.name)
+    # Events are files of their own names: those of a copy that broke off would stay.
+    shutil.rmtree(target.tensorboard, ignore_errors=True)
     for stage in stages:
         if (events := source.tensorboard / stage).exists():
-            shutil.copytree(events, target.tensorboard / stage, dirs_exist_ok=True)
+            shutil.copytree(events, target.tensorboard / stage)
     lines = [
         {**line, "run": line.get("run", donor.name)}
         for line in source.metrics()

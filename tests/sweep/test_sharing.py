@@ -73,9 +73,14 @@ def test_a_copy_that_breaks_off_is_made_again(sweep, folder, monkeypatch):
         code, _, error = sweep(SEEDS, MARGINS, "--share_stages", "--only=1")
     assert (code, error.count("\n")) == (1, 1)
     assert "model.keras is not what it was copied from" in error
-    assert not RunFolder(folder / SECOND).stage_model_file("pretrain").exists()
+    second = RunFolder(folder / SECOND)
+    assert not second.stage_model_file("pretrain").exists()
+    old = second.tensorboard / "pretrain" / "of another run"
+    old.parent.mkdir(parents=True)
+    old.touch()
     code, out, _ = sweep(SEEDS, MARGINS, "--share_stages", "--only=1")
     assert code == 0
     assert f"{SECOND}: begins with pretrain of {FIRST}" in out
     assert model(folder, SECOND) == f"of {FIRST}"
-    assert len(RunFolder(folder / SECOND).metrics()) == 2
+    assert not old.exists()
+    assert len(second.metrics()) == 2
