@@ -212,7 +212,12 @@ class Config(DevicesConfig, TrainingConfig):
                 given = from_json(values.pop(name, {}))
                 sections[name] = _replaced(section, given, cls._prefix(name))
             return cls(**sections, **values)
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        except (
+            json.JSONDecodeError,
+            RecursionError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise UserError(f"this is not a config: {error}") from error
 
     @classmethod

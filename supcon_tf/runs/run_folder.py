@@ -124,7 +124,7 @@ class RunFolder:
         """The config of the run in the folder.
 
         Raises:
-            UserError: if there is no run in it.
+            UserError: if there is no run in it, or config.json can't be read.
         """
         return self._config_as(Config)
 
@@ -134,7 +134,10 @@ class RunFolder:
             raise UserError(
                 f"a run folder with a config.json is needed. Received: {self.path}"
             )
-        return kind.from_json(self.config_file.read_text(encoding="utf-8"))
+        try:
+            return kind.from_json(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.config_file} can't be read ({error})") from error
 
     def fingerprint(self) -> "Fingerprint | None":
         """What the data of the run was; None if an earlier version made the run.
@@ -174,7 +177,8 @@ class RunFolder:
         if not self.metrics_file.exists():
             return []
         lines = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
             try:
                 lines.append(json.loads(line))
             except json.JSONDecodeError:

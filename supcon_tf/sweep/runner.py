@@ -11,7 +11,7 @@ from typing import Any
 
 from supcon_tf.compare.comparison import compared_flags
 from supcon_tf.config import Config
-from supcon_tf.errors import UserError
+from supcon_tf.errors import RunError, UserError
 from supcon_tf.runs.files import write_text
 from supcon_tf.sweep.launch import Launcher
 from supcon_tf.sweep.plan import PlannedRun, config_of
@@ -122,8 +122,11 @@ class Runner:
         words = _frozen(run)
         begun = Outcome("running")
         self._record.update(run.name, **asdict(begun))
-        if taken := take_stages(run, self._donors):
-            print(f"{title}: begins with {taken}", flush=True)
+        try:
+            if taken := take_stages(run, self._donors):
+                print(f"{title}: begins with {taken}", flush=True)
+        except RunError as error:
+            return self._end(title, run, Outcome("failed", message=str(error)))
         begin = time.monotonic()
         code, last = self._launcher.run(words, log, lock)
         seconds = round(time.monotonic() - begin, 1)
@@ -132,10 +135,15 @@ class Runner:
             outcome = Outcome("waiting", seconds, code)
         elif code:
             outcome = Outcome("failed", seconds, code, _message(code, last))
-        self._record.update(run.name, **asdict(outcome))
         where = f" (output: {log})" if outcome.status == "failed" else ""
+        return self._end(title, run, outcome, where)
+
+    def _end(
+        self, title: str, run: PlannedRun, outcome: Outcome, where: str = ""
+    ) -> bool:
+        self._record.update(run.name, **asdict(outcome))
         print(f"{title}: {outcome.words()}{where}", flush=True)
-        return code == 0
+        return outcome.status == "done"
 
 
 def _lock_of(run: PlannedRun) -> Path:

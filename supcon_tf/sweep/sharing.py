@@ -28,7 +28,7 @@ def take_stages(run: PlannedRun, others: Iterable[PlannedRun]) -> str | None:
         nothing to take.
 
     Raises:
-        RunError: if a copy is not what it was copied from.
+        RunError: if a copy can't be made, or is not what it was copied from.
     """
     if run.folder.config_file.exists():
         return None
@@ -38,7 +38,12 @@ def take_stages(run: PlannedRun, others: Iterable[PlannedRun]) -> str | None:
         stages = names[:count]
         for donor in donors:
             if _trained_alike(run, donor.folder, stages):
-                _copy(donor, run.folder, stages)
+                try:
+                    _copy(donor, run.folder, stages)
+                except OSError as error:
+                    raise RunError(
+                        f"no {' and '.join(stages)} of {donor.name}: {error}"
+                    ) from error
                 return f"{' and '.join(stages)} of {donor.name}"
     return None
 

@@ -1,5 +1,9 @@
 """Stages that runs have in common, trained once; the runs are stand-ins."""
 
+import errno
+import json
+import os
+
 from supcon_tf.runs.run_folder import RunFolder
 from supcon_tf.sweep import sharing
 
@@ -73,6 +77,9 @@ def test_a_copy_that_breaks_off_is_made_again(sweep, folder, monkeypatch):
         code, _, error = sweep(SEEDS, MARGINS, "--share_stages", "--only=1")
     assert (code, error.count("\n")) == (1, 1)
     assert "model.keras is not what it was copied from" in error
+    assert json.loads((folder / "sweep.json").read_text())["runs"][1]["status"] == (
+        "failed"
+    )
     second = RunFolder(folder / SECOND)
     assert not second.stage_model_file("pretrain").exists()
     old = second.tensorboard / "pretrain" / "of another run"
@@ -84,3 +91,16 @@ def test_a_copy_that_breaks_off_is_made_again(sweep, folder, monkeypatch):
     assert model(folder, SECOND) == f"of {FIRST}"
     assert not old.exists()
     assert len(second.metrics()) == 2
+
+
+def test_a_copy_that_cannot_be_made_stops_no_other_run(sweep, folder, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(sharing.shutil, "copyfile", full)
+    code, _, error = sweep(SEEDS, MARGINS, "--share_stages")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "2 of 4 runs failed" in error
+    for name, donor in ((SECOND, FIRST), (FOURTH, THIRD)):
+        assert f"{name}: no pretrain of {donor}: " in error
+    assert model(folder, THIRD, "finetune") == f"of {THIRD}"
