@@ -119,7 +119,13 @@ class Fingerprint:
                 values["since_start"],
                 values.get("statistics_of", 0),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            RecursionError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise UserError(f"this is no fingerprint: {error!r}") from error
 
 

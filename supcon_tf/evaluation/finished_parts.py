@@ -81,7 +81,9 @@ class FinishedParts:
 
     def _are_own(self, folder: Path) -> bool:
         named = folder / SUBJECT
-        return named.is_file() and named.read_text(encoding="utf-8") == self._named()
+        if not named.is_file():
+            return False
+        return named.read_text(encoding="utf-8", errors="replace") == self._named()
 
     def _named(self) -> str:
         subject = {"version": VERSION, "of": self.subject}

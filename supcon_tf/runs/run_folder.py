@@ -152,7 +152,7 @@ class RunFolder:
             return None
         try:
             return Fingerprint.from_json(self.data_file.read_text(encoding="utf-8"))
-        except (OSError, UserError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.data_file} can't be read ({error})") from error
 
     def held_out_by(self) -> str:

@@ -38,14 +38,17 @@ def take_stages(run: PlannedRun, others: Iterable[PlannedRun]) -> str | None:
         stages = names[:count]
         for donor in donors:
             if _trained_alike(run, donor.folder, stages):
-                try:
-                    _copy(donor, run.folder, stages)
-                except OSError as error:
-                    raise RunError(
-                        f"no {' and '.join(stages)} of {donor.name}: {error}"
-                    ) from error
-                return f"{' and '.join(stages)} of {donor.name}"
+                return _taken(run, donor, stages)
     return None
+
+
+def _taken(run: PlannedRun, donor: PlannedRun, stages: Sequence[str]) -> str:
+    what = f"{' and '.join(stages)} of {donor.name}"
+    try:
+        _copy(donor, run.folder, stages)
+    except OSError as error:
+        raise RunError(f"no {what}: {error}") from error
+    return what
 
 
 def _trained_alike(run: PlannedRun, donor: RunFolder, stages: Sequence[str]) -> bool:

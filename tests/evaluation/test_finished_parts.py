@@ -52,6 +52,14 @@ def test_parts_of_an_earlier_version_are_not_taken_for_these(tmp_path):
     assert int(parts.part("gradient", lambda: {"usable": 5})["usable"]) == 5
 
 
+@pytest.mark.parametrize("written", [b"", b"{", b"\xff\xfe"])
+def test_parts_of_nobody_knows_what_are_removed(tmp_path, written):
+    with_a_part(tmp_path / "parts")
+    (tmp_path / "parts" / "subject.json").write_bytes(written)
+    again = FinishedParts(tmp_path / "parts", SUBJECT)
+    assert int(again.part("fgsm/0", lambda: {"survived": 5})["survived"]) == 5
+
+
 @pytest.mark.parametrize("size", [0, 40])
 def test_a_damaged_part_is_computed_again(tmp_path, size):
     with_a_part(tmp_path / "parts")
